@@ -139,7 +139,7 @@ async def authenticate(request: Request) -> Caller:
         # in `open` mode not the scope to make keys, as a key outlives the mode
         return Caller(scopes=SCOPES if auth.mode == "loopback" else OPEN_SCOPES)
     if token := read_token(request):
-        return caller_of(await auth.authenticate(token))
+        return caller_of(await auth.keyring.identify(token))
     if not read_session_token(request):
         raise KeyRequired(_MISSING)
     signed_in = await find_session(request)

@@ -1,5 +1,6 @@
 """Creates and verifies API keys and browser sessions."""
 
+import asyncio
 import hashlib
 import hmac
 import secrets
@@ -30,6 +31,7 @@ from meet_transcriber.core.errors import (
     KeyRefused,
     StorageError,
 )
+from meet_transcriber.core.executors import Batcher
 from meet_transcriber.ports.auth import KeyStore
 
 PREFIX = "mt"
@@ -160,6 +162,7 @@ class ApiKeyring:
         self._static: dict[str, ApiKey] = {}
         self._digested = False
         self._lock = threading.Lock()
+        self._batcher = Batcher(self._find_all, "keys")
 
     # -- creating --------------------------------------------------------------------------
 
@@ -211,14 +214,26 @@ class ApiKeyring:
     # -- verifying -------------------------------------------------------------------------
 
     def authenticate(self, token: str) -> ApiKey:
-        (found,) = self.authenticate_all([token])
+        (found,) = self._find_all([token])
         if isinstance(found, KeyRefused):
             raise found
-        if self.is_use_due(found):
-            self.record_use(found)
+        if self._is_use_due(found):
+            self._record_use(found)
         return found
 
-    def authenticate_all(self, tokens: Sequence[str]) -> list[ApiKey | KeyRefused]:
+    async def identify(self, token: str) -> ApiKey:
+        found = self._find_static(token) or await self._batcher.ask(token)
+        if isinstance(found, KeyRefused):
+            raise found
+        if self._is_use_due(found):
+            if found.static:  # known to this process only
+                self._record_use(found)
+            else:  # a write, for which other callers must not wait
+                await asyncio.to_thread(self._record_use, found)
+        return found
+
+    def _find_all(self, tokens: Sequence[str]) -> list[ApiKey | KeyRefused]:
+        """Find the keys of several tokens with one read of the store; records no use."""
         ids = [id_in(token) for token in tokens]
         wanted = list(dict.fromkeys(filter(None, ids)))
         stored = dict(zip(wanted, self._store.find_keys(wanted), strict=True)) if wanted else {}
@@ -227,7 +242,8 @@ class ApiKeyring:
             for token, key_id in zip(tokens, ids, strict=True)
         ]
 
-    def authenticate_static(self, token: str) -> ApiKey | None:
+    def _find_static(self, token: str) -> ApiKey | None:
+        """Return a key of API_KEYS without reading the store; None where it must be read."""
         if not self._digested or id_in(token):
             return None
         found = self._checked(token, None)
@@ -258,10 +274,10 @@ class ApiKeyring:
             return stored
         return None
 
-    def is_use_due(self, key: ApiKey) -> bool:
+    def _is_use_due(self, key: ApiKey) -> bool:
         return self._clock() - (key.used_at or 0.0) >= USE_SECONDS
 
-    def record_use(self, key: ApiKey) -> None:
+    def _record_use(self, key: ApiKey) -> None:
         now = self._clock()
         if key.static:
             self._static[key.id] = replace(key, used_at=now)

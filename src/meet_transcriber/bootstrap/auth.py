@@ -1,17 +1,15 @@
 """Settings to the keyring, the audit trail, rate limits, and the encryption of voices."""
 
-import asyncio
 import os
 import secrets
 import tempfile
 import time
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
-from meet_transcriber.core.auth import ApiKey, NewKey
-from meet_transcriber.core.errors import InvalidOptions, KeyRefused, StorageError
-from meet_transcriber.core.executors import Batcher
+from meet_transcriber.core.auth import NewKey
+from meet_transcriber.core.errors import InvalidOptions, StorageError
 from meet_transcriber.ports.auth import AuditTrail, Keyring, RateLimiter, Sealer
 from meet_transcriber.ports.stores import Clock, JobStore
 from meet_transcriber.settings import Settings, make_data_dir, redis_address
@@ -34,29 +32,6 @@ class AuthContext:
     keyring: Keyring
     trail: AuditTrail
     names: bool = False
-    _tokens: Batcher[str, ApiKey | KeyRefused] = field(init=False, repr=False)
-
-    def __post_init__(self) -> None:
-        batcher = Batcher(self.keyring.authenticate_all, "keys")
-        object.__setattr__(self, "_tokens", batcher)  # as this class is frozen
-
-    async def authenticate(self, token: str) -> ApiKey:
-        """
-        Return the key of a token; concurrent callers share reads of the store.
-
-        Raises:
-            KeyRefused: the token is of no valid key.
-            StorageError: the store cannot be read.
-        """
-        found = self.keyring.authenticate_static(token) or await self._tokens.ask(token)
-        if isinstance(found, KeyRefused):
-            raise found
-        if self.keyring.is_use_due(found):
-            if found.static:  # known to this process only
-                self.keyring.record_use(found)
-            else:  # a write, for which other callers must not wait
-                await asyncio.to_thread(self.keyring.record_use, found)
-        return found
 
 
 def build_auth(settings: Settings, jobs: JobStore, clock: Clock = time.time) -> AuthContext:

@@ -13,7 +13,6 @@ from meet_transcriber.core.auth import (
     Session,
     SignedIn,
 )
-from meet_transcriber.core.errors import KeyRefused
 
 
 class KeyStore(Protocol):
@@ -93,20 +92,14 @@ class Keyring(Protocol):
         """Return the key of a token and record its use; raises KeyRefused for an invalid one."""
         ...
 
-    def authenticate_all(self, tokens: Sequence[str]) -> list[ApiKey | KeyRefused]:
-        """Find the keys of several tokens with one read of the store; records no use."""
-        ...
+    async def identify(self, token: str) -> ApiKey:
+        """
+        Do the same for a task of an event loop; concurrent callers share reads of the store.
 
-    def authenticate_static(self, token: str) -> ApiKey | None:
-        """Return a key of API_KEYS without reading the store; None where it must be read."""
-        ...
-
-    def is_use_due(self, key: ApiKey) -> bool:
-        """Whether the latest use of a key was recorded so long ago that another is to be."""
-        ...
-
-    def record_use(self, key: ApiKey) -> None:
-        """Record that a key is used now; a failure is no reason to refuse it."""
+        Raises:
+            KeyRefused: the token is of no valid key.
+            StorageError: the store cannot be read.
+        """
         ...
 
     def sign_in(self, token: str) -> SignedIn:

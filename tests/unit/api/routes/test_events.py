@@ -3,7 +3,7 @@
 import asyncio
 import json
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait
 from dataclasses import replace
 from functools import partial
@@ -19,7 +19,7 @@ from starlette.testclient import TestClient
 from meet_transcriber.api.app import create_app
 from meet_transcriber.api.routes.events import CHECK_SECONDS, KeyRechecks, SseCursor, StreamLimiter
 from meet_transcriber.core.auth import ApiKey, NewKey
-from meet_transcriber.core.errors import KeyRefused, StorageUnavailable
+from meet_transcriber.core.errors import StorageUnavailable
 from meet_transcriber.core.jobs import Job
 from meet_transcriber.ports.auth import Keyring
 from meet_transcriber.service import Service, SubmissionRequest
@@ -231,15 +231,9 @@ class CountingKeyring:
         self.checks = 0
         self._keyring = keyring
 
-    def authenticate_static(self, _token: str) -> None:
-        """Knows no keys of settings."""
-
-    def is_use_due(self, _key: ApiKey) -> bool:
-        return False
-
-    def authenticate_all(self, tokens: Sequence[str]) -> list[ApiKey | KeyRefused]:
-        self.checks += len(tokens)
-        return self._keyring.authenticate_all(tokens)
+    async def identify(self, token: str) -> ApiKey:
+        self.checks += 1
+        return await self._keyring.identify(token)
 
 
 def test_streams_with_the_same_key_share_its_rechecks(secured: SecuredApp) -> None:
