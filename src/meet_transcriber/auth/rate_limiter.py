@@ -15,7 +15,7 @@ import limits
 from meet_transcriber.core.errors import InvalidOptions, StorageError
 from meet_transcriber.core.executors import Batcher
 from meet_transcriber.observability.logging import get_logger
-from meet_transcriber.ports.auth import FAILED_AUTH, Count, Hit, Rate, SharedCounters, count_of
+from meet_transcriber.ports.auth import FAILED_AUTH, Count, Hit, Rate, SharedCounters, Window
 
 log = get_logger(__name__)
 
@@ -106,10 +106,15 @@ class Counters:
         """Count each request against its limits, up to the first that it exceeds."""
         if self._shared is not None and time.monotonic() >= self._local_until:
             try:
-                return self._shared.count(requests)
+                found = self._shared.count(requests)
             except StorageError as error:
                 self._local_until = time.monotonic() + _FALLBACK_SECONDS
                 log.warning("limits_counted_here", error=str(error))
+            else:
+                return [
+                    list(map(_count_of, hits, windows))  # fewer windows if a limit is exceeded
+                    for hits, windows in zip(requests, found, strict=True)
+                ]
         return [self._local.count(hits) for hits in requests]
 
 
@@ -138,4 +143,14 @@ class _LocalWindows:
         used, end = windows.get(hit.client, (0, now + hit.rate.seconds))
         if not hit.peek:
             windows[hit.client] = used + 1, end
-        return count_of(hit, used + 1, end - now)
+        return _count_of(hit, Window(used + 1, end - now))
+
+
+def _count_of(hit: Hit, window: Window) -> Count:
+    return Count(
+        hit.policy,
+        hit.rate,
+        remaining=max(0, hit.rate.amount - window.used),
+        reset_seconds=max(1, min(hit.rate.seconds, round(window.left + 0.5))),
+        allowed=window.used <= hit.rate.amount,
+    )

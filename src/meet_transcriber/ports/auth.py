@@ -176,23 +176,19 @@ class Hit(NamedTuple):
     peek: bool = False
 
 
-def count_of(hit: Hit, used: int, left: float) -> Count:
-    """The state of a limit whose window, with so many requests, ends in `left` seconds."""
-    return Count(
-        hit.policy,
-        hit.rate,
-        remaining=max(0, hit.rate.amount - used),
-        reset_seconds=max(1, min(hit.rate.seconds, round(left + 0.5))),
-        allowed=used <= hit.rate.amount,
-    )
+class Window(NamedTuple):
+    """The requests in a window, with the one that is counted, and the seconds that are left."""
+
+    used: int
+    left: float
 
 
 class SharedCounters(Protocol):
     """Counts requests for all processes."""
 
-    def count(self, requests: Sequence[Sequence[Hit]]) -> list[list[Count]]:
+    def count(self, requests: Sequence[Sequence[Hit]]) -> list[list[Window]]:
         """
-        Count each request against its limits, up to the first that it exceeds.
+        Count each request against its limits, up to the first that it exceeds; returns their state.
 
         Raises:
             StorageError: there is no response; perhaps they were counted.

@@ -7,7 +7,7 @@ import redis
 from redis.exceptions import RedisError
 
 from meet_transcriber.core.errors import StorageUnavailable
-from meet_transcriber.ports.auth import Count, Hit, count_of
+from meet_transcriber.ports.auth import Hit, Window
 
 # KEYS: counters. ARGV: for each whether it is the first of a request, whether it is only peeked at,
 # its limit, and the milliseconds of a window. Returns count and milliseconds left for each; count
@@ -47,7 +47,7 @@ class RedisCounters:
         self._script: Any = client.register_script(_COUNT)
         self._prefix = f"{namespace}:limits"
 
-    def count(self, requests: Sequence[Sequence[Hit]]) -> list[list[Count]]:
+    def count(self, requests: Sequence[Sequence[Hit]]) -> list[list[Window]]:
         keys, values = list[str](), list[int]()
         for hits in requests:
             for number, (policy, rate, client, peek) in enumerate(hits):
@@ -57,8 +57,5 @@ class RedisCounters:
             found = iter(self._script(keys, values))
         except RedisError as error:
             raise StorageUnavailable(f"Redis does not respond: {error}") from error
-        states = [[(hit, next(found), next(found)) for hit in hits] for hits in requests]
-        return [
-            [count_of(hit, used, left / 1000) for hit, used, left in each if used >= 0]
-            for each in states
-        ]
+        states = [[(next(found), next(found)) for _ in hits] for hits in requests]
+        return [[Window(used, left / 1000) for used, left in each if used >= 0] for each in states]
