@@ -9,10 +9,10 @@ Meeting transcription: who said what, when.
 """
 
 import os
+from typing import TYPE_CHECKING
 
-from meet_transcriber.core.options import Options
-from meet_transcriber.core.transcript import Segment, Transcript, Turn, Word
-from meet_transcriber.library import transcribe
+if TYPE_CHECKING:
+    from meet_transcriber.library import Options, Segment, Transcript, Turn, Word, transcribe
 
 __version__ = "0.1.0"
 
@@ -20,3 +20,16 @@ __version__ = "0.1.0"
 os.environ["ORT_DISABLE_TELEMETRY"] = "1"
 
 __all__ = ["Options", "Segment", "Transcript", "Turn", "Word", "transcribe"]
+
+
+def __getattr__(name: str) -> object:
+    # On first use: the children that decode import this package, and load as little as possible.
+    if name in __all__:
+        from meet_transcriber import library  # noqa: PLC0415
+
+        return getattr(library, name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return [*globals(), *__all__]

@@ -8,9 +8,11 @@ from typing import Any
 from meet_transcriber.bootstrap import engines
 from meet_transcriber.core.options import Options
 from meet_transcriber.core.speaker_timeline import read_timeline
-from meet_transcriber.core.transcript import Transcript
+from meet_transcriber.core.transcript import Segment, Transcript, Turn, Word
 from meet_transcriber.pipeline import StageProgress, run
 from meet_transcriber.settings import Settings, load_settings
+
+__all__ = ["Options", "Segment", "Transcript", "Turn", "Word", "transcribe"]
 
 
 def transcribe(

@@ -226,3 +226,13 @@ def test_neither_the_package_nor_the_api_loads_an_engine(module: str, tmp_path: 
         capture_output=True, text=True, check=True,
     )  # fmt: skip
     assert shown.stdout.strip() == "[]"
+
+
+@pytest.mark.parametrize("module", [PACKAGE, f"{PACKAGE}.audio.sandbox.forkserver"])
+def test_what_the_children_that_decode_import_first_needs_no_third_party(module: str) -> None:
+    code = (
+        f"import sys; before = {{*sys.modules}}; import {module}; print(*{{*sys.modules}} - before)"
+    )
+    shown = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    loaded = {name.split(".")[0] for name in shown.stdout.split()}
+    assert loaded - sys.stdlib_module_names == {PACKAGE}
