@@ -29,7 +29,7 @@ from meet_transcriber.observability.logging import formatter
 from meet_transcriber.pipeline import Chosen
 from meet_transcriber.ports.engines import SAMPLE_RATE_HZ, AudioSource, Progress, Waveform
 from meet_transcriber.ports.stores import JobStore, MediaStore
-from meet_transcriber.service import Service, SubmissionRequest, TaskRunner
+from meet_transcriber.service import Service, SubmissionRequest
 from meet_transcriber.service.commands import JobCommands
 from meet_transcriber.service.queries import JobQueries
 from meet_transcriber.service.speaker_identification import (
@@ -37,6 +37,7 @@ from meet_transcriber.service.speaker_identification import (
     Excerpt,
     SpeakerIdentification,
 )
+from meet_transcriber.service.task_runner import TaskRunner
 from meet_transcriber.service.voices import VoiceBook, Voices
 from tests.contract.voice_story import VoiceStory, send_clip
 from tests.simulated.engines import TonalDiarizer

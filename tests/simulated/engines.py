@@ -23,7 +23,7 @@ from meet_transcriber.core.options import Options
 from meet_transcriber.core.transcript import Diarization, Segment, Span, Turn, Voice, Word
 from meet_transcriber.pipeline import Chosen
 from meet_transcriber.ports.engines import SAMPLE_RATE_HZ, AudioSource, Finding, Progress, Waveform
-from meet_transcriber.service import Engines
+from meet_transcriber.service.task_runner import Engines
 from meet_transcriber.settings import Settings
 
 _STEP_SECONDS = 0.02

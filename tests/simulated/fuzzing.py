@@ -18,7 +18,8 @@ from pathlib import Path
 from meet_transcriber.bootstrap import services
 from meet_transcriber.core.errors import InvalidAudio
 from meet_transcriber.core.jobs import QUEUES, Job
-from meet_transcriber.service import Service, SubmissionRequest, TaskRunner
+from meet_transcriber.service import Service, SubmissionRequest
+from meet_transcriber.service.task_runner import TaskRunner
 from meet_transcriber.settings import Settings
 from tests.simulated.engines import make_engines
 from tests.simulated.recordings import CONTAINERS, mutated

@@ -18,7 +18,7 @@ from meet_transcriber.bootstrap.auth import AuthContext, build_auth
 from meet_transcriber.core.auth import SCOPES
 from meet_transcriber.core.jobs import QUEUES
 from meet_transcriber.pipeline import Chosen
-from meet_transcriber.service import Engines, TaskRunner
+from meet_transcriber.service.task_runner import Engines, TaskRunner
 from tests.simulated.engines import EverySecond, SimulatedRecognizer, TonalDiarizer
 from tests.simulated.system import System
 

@@ -218,6 +218,7 @@ def test_the_rules_name_rooms_that_exist(adapter: str) -> None:
 def test_neither_the_package_nor_the_api_loads_an_engine(module: str, tmp_path: Path) -> None:
     heavy = {
         *("av", "ctranslate2", "faster_whisper", "numpy", "onnxruntime", "opencc", "torch"),
+        f"{PACKAGE}.pipeline",
     }
     code = f"import sys, {module}; print(sorted({heavy} & set(sys.modules)))"
     shown = subprocess.run(

@@ -53,6 +53,22 @@ def verified(chosen: Chosen[E], check: Callable[[E], str]) -> Chosen[E]:
     return chosen
 
 
+def verified_recognizer(settings: Settings, on_fetch: engines.OnFetch) -> Chosen[Recognizer]:
+    """Build the recognizer and check it; raises EngineUnavailable."""
+    return verified(engines.recognizer(settings, on_fetch), check_recognizer)
+
+
+def verified_diarizer(settings: Settings, on_fetch: engines.OnFetch) -> Chosen[Diarizer] | None:
+    """The same for the diarizer; with `auto`, one that fails is replaced by no speakers."""
+    chosen = engines.diarizer(settings, on_fetch)
+    if chosen is None or chosen.is_stopgap:
+        return chosen
+    try:
+        return verified(chosen, check_diarizer)
+    except EngineUnavailable as error:
+        return engines.without_speakers(settings, error)
+
+
 def noise_second() -> Waveform:
     """A second of quiet noise."""
     import numpy as np

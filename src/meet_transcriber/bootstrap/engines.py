@@ -13,12 +13,12 @@ from typing import TYPE_CHECKING, Generic, TypeVar
 from meet_transcriber.core.errors import EngineUnavailable
 from meet_transcriber.core.options import Options
 from meet_transcriber.core.transcript import TranscriptWarning
-from meet_transcriber.pipeline import Chosen, FolderCheckpoints, NoDiarizer, Pipeline
 from meet_transcriber.ports.engines import AudioDecoder, Diarizer, Recognizer, SpeechDetector
 from meet_transcriber.settings import Settings
 
 if TYPE_CHECKING:
     from meet_transcriber.engines.weights.fetch import Weights
+    from meet_transcriber.pipeline import Chosen, Pipeline
 
 T = TypeVar("T")
 OnFetch = Callable[[int, int], None]
@@ -33,8 +33,8 @@ def ignore_fetch(_done: int, _total: int) -> None:
 class Engines:
     """A recognizer and, unless speakers are not wanted, a diarizer."""
 
-    recognizer: Chosen[Recognizer]
-    diarizer: Chosen[Diarizer] | None
+    recognizer: "Chosen[Recognizer]"
+    diarizer: "Chosen[Diarizer] | None"
 
 
 def decoder(settings: Settings) -> AudioDecoder:
@@ -61,8 +61,9 @@ def detector() -> SpeechDetector:
     return SileroDetector()
 
 
-def pipeline(settings: Settings, options: Options, folder: Path, name: str) -> Pipeline:
+def pipeline(settings: Settings, options: Options, folder: Path, name: str) -> "Pipeline":
     """A pipeline that keeps its checkpoints below `folder`/`name`."""
+    from meet_transcriber.pipeline import FolderCheckpoints, Pipeline
     from meet_transcriber.stores.disk import DiskMediaStore
 
     store = DiskMediaStore(folder)
@@ -75,12 +76,14 @@ def load_engines(settings: Settings, options: Options, on_fetch: OnFetch = ignor
     return Engines(found, diarizer(settings, on_fetch) if options.enable_diarization else None)
 
 
-def recognizer(settings: Settings, on_fetch: OnFetch = ignore_fetch) -> Chosen[Recognizer]:
+def recognizer(settings: Settings, on_fetch: OnFetch = ignore_fetch) -> "Chosen[Recognizer]":
     """Build the recognizer, fetching missing weights; raises EngineUnavailable with the reasons."""
+    from meet_transcriber.pipeline import Chosen
+
     return Chosen(whisper(settings, weights(settings).pull(settings.whisper_model, on_fetch)))
 
 
-def diarizer(settings: Settings, on_fetch: OnFetch = ignore_fetch) -> Chosen[Diarizer] | None:
+def diarizer(settings: Settings, on_fetch: OnFetch = ignore_fetch) -> "Chosen[Diarizer] | None":
     """
     Build the diarizer, None for `none`; fetches missing weights first.
 
@@ -90,6 +93,8 @@ def diarizer(settings: Settings, on_fetch: OnFetch = ignore_fetch) -> Chosen[Dia
     Raises:
         EngineUnavailable: says how to fix it.
     """
+    from meet_transcriber.pipeline import Chosen
+
     if settings.diarization_engine == "none":
         return None
     if settings.diarization_engine == "pyannote":
@@ -101,8 +106,10 @@ def diarizer(settings: Settings, on_fetch: OnFetch = ignore_fetch) -> Chosen[Dia
         return without_speakers(settings, error)
 
 
-def without_speakers(settings: Settings, error: EngineUnavailable) -> Chosen[Diarizer]:
+def without_speakers(settings: Settings, error: EngineUnavailable) -> "Chosen[Diarizer]":
     """The fallback of `auto`: no speakers and a warning; raises `error` for a named diarizer."""
+    from meet_transcriber.pipeline import Chosen, NoDiarizer
+
     if settings.diarization_engine != "auto":
         raise error
     message = f"Speakers are unknown, because the diarizer cannot be used: {error}"

@@ -1,19 +1,16 @@
-"""Settings to a service: stores, queue, outbound calls, and the parts of a worker."""
+"""Settings to a service: stores, queue, and outbound calls."""
 
 import os
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import cache, partial
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from meet_transcriber.bootstrap import doctor, engines, observability
+from meet_transcriber.bootstrap import engines, observability
 from meet_transcriber.bootstrap.auth import sealer
-from meet_transcriber.bootstrap.engines import LazyEngine
-from meet_transcriber.core.errors import EngineUnavailable, InvalidOptions
-from meet_transcriber.pipeline import Chosen
-from meet_transcriber.ports.engines import Diarizer
+from meet_transcriber.core.errors import InvalidOptions
 from meet_transcriber.ports.stores import (
     Clock,
     Copied,
@@ -23,7 +20,6 @@ from meet_transcriber.ports.stores import (
     TextIndex,
 )
 from meet_transcriber.service import (
-    Engines,
     Maintenance,
     Policy,
     Service,
@@ -271,33 +267,6 @@ def start_worker(queue: JobQueue, on_death: Callable[[str], None]) -> None:
 
     if isinstance(queue, EmbeddedQueue):
         queue.start(on_death)
-
-
-# -- workers -----------------------------------------------------------------------------------
-
-
-def worker_engines(settings: Settings, on_fetch: engines.OnFetch = engines.ignore_fetch) -> Engines:
-    """A worker's engines, each built and checked when it is first needed."""
-    return Engines(
-        LazyEngine(
-            lambda: doctor.verified(engines.recognizer(settings, on_fetch), doctor.check_recognizer)
-        ),
-        LazyEngine(
-            lambda: _diarizer(settings, on_fetch),
-            lambda chosen: chosen is None or not chosen.is_stopgap,
-        ),
-        cache(engines.detector),
-    )
-
-
-def _diarizer(settings: Settings, on_fetch: engines.OnFetch) -> Chosen[Diarizer] | None:
-    chosen = engines.diarizer(settings, on_fetch)
-    if chosen is None or chosen.is_stopgap:
-        return chosen
-    try:
-        return doctor.verified(chosen, doctor.check_diarizer)
-    except EngineUnavailable as error:
-        return engines.without_speakers(settings, error)
 
 
 def check_place(settings: Settings) -> None:

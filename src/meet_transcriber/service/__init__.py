@@ -20,13 +20,11 @@ from meet_transcriber.service.maintenance import (
 from meet_transcriber.service.queries import JobQueries
 from meet_transcriber.service.service import Service
 from meet_transcriber.service.submission import StreamedUpload, SubmissionRequest
-from meet_transcriber.service.task_runner import Engines, TaskRunner
 from meet_transcriber.service.webhooks import WebhookDispatcher
 
 __all__ = [
     "FETCH_ASKED",
     "ChangeFeed",
-    "Engines",
     "JobQueries",
     "Maintenance",
     "MaintenanceThread",
@@ -35,7 +33,6 @@ __all__ = [
     "ServiceContext",
     "StreamedUpload",
     "SubmissionRequest",
-    "TaskRunner",
     "WebhookDispatcher",
     "WorkerRegistration",
 ]

@@ -24,7 +24,7 @@ from meet_transcriber.core.workers import WorkerName, parse_worker_name
 from meet_transcriber.observability.logging import get_logger
 from meet_transcriber.ports.stores import JobQueue
 from meet_transcriber.settings import Settings, exit_on_error
-from meet_transcriber.worker.runtime import MakeEngines, WorkerProcess, connect
+from meet_transcriber.worker.runtime import MakeEngines, WorkerProcess, connect, worker_engines
 
 log = get_logger(__name__)
 
@@ -32,7 +32,7 @@ _POLL_SECONDS = 0.1
 _LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR")
 
 
-def build(settings: Settings, make_engines: MakeEngines = services.worker_engines) -> Celery:
+def build(settings: Settings, make_engines: MakeEngines = worker_engines) -> Celery:
     """The application for `celery -A`, with its task; raises InvalidOptions without REDIS_URL."""
     queue = services.celery_queue(settings)
     children = CeleryChildren(settings, queue, make_engines)

@@ -21,6 +21,7 @@ from meet_transcriber.worker.runtime import (
     MakeEngines,
     WorkerProcess,
     connect,
+    worker_engines,
 )
 
 log = get_logger(__name__)
@@ -81,7 +82,7 @@ def _once(number: int, frame: FrameType | None) -> None:  # noqa: ARG001 - as si
 
 def run(
     settings: Settings,
-    make_engines: MakeEngines = services.worker_engines,
+    make_engines: MakeEngines = worker_engines,
     *,
     make_context: MakeContext = services.context,
     queues: tuple[str, ...] = QUEUES,

@@ -4,10 +4,10 @@ import threading
 import time
 from collections.abc import Callable
 from contextlib import suppress
-from functools import partial
+from functools import cache, partial
 from typing import Any
 
-from meet_transcriber.bootstrap import services
+from meet_transcriber.bootstrap import doctor, engines, services
 from meet_transcriber.bootstrap.engines import LazyEngine, OnFetch, pyannote_problem
 from meet_transcriber.core.errors import (
     EngineUnavailable,
@@ -21,12 +21,11 @@ from meet_transcriber.observability.logging import get_logger
 from meet_transcriber.ports.stores import JobQueue
 from meet_transcriber.service import (
     FETCH_ASKED,
-    Engines,
     MaintenanceThread,
     ServiceContext,
-    TaskRunner,
     WorkerRegistration,
 )
+from meet_transcriber.service.task_runner import Engines, TaskRunner
 from meet_transcriber.settings import Settings
 
 log = get_logger(__name__)
@@ -44,6 +43,18 @@ _STORAGE_FULL_SECONDS = 5.0
 _ENGINE_RETRY_SECONDS = 60.0
 _REQUEST_POLL_SECONDS = 2.0
 _PROGRESS_STEP = 0.01
+
+
+def worker_engines(settings: Settings, on_fetch: OnFetch) -> Engines:
+    """The configured engines, each built and checked when it is first needed."""
+    return Engines(
+        LazyEngine(lambda: doctor.verified_recognizer(settings, on_fetch)),
+        LazyEngine(
+            lambda: doctor.verified_diarizer(settings, on_fetch),
+            lambda chosen: chosen is None or not chosen.is_stopgap,
+        ),
+        cache(engines.detector),
+    )
 
 
 class WorkerProcess:

@@ -26,14 +26,8 @@ from meet_transcriber.ports.auth import Sealer
 from meet_transcriber.ports.engines import AudioSource, Finding, Progress, Waveform
 from meet_transcriber.ports.outbound import Fetched
 from meet_transcriber.ports.stores import MediaStore
-from meet_transcriber.service import (
-    Engines,
-    Policy,
-    Service,
-    ServiceContext,
-    SubmissionRequest,
-    TaskRunner,
-)
+from meet_transcriber.service import Policy, Service, ServiceContext, SubmissionRequest
+from meet_transcriber.service.task_runner import Engines, TaskRunner
 from meet_transcriber.stores.disk import DiskMediaStore
 from meet_transcriber.stores.sqlite.jobs import SqliteJobStore
 from tests.unit.fakes import FakeAudio, FakeQueue

@@ -22,7 +22,8 @@ from meet_transcriber.core.errors import EngineUnavailable
 from meet_transcriber.core.transcript import TranscriptWarning
 from meet_transcriber.pipeline import Chosen, NoDiarizer
 from meet_transcriber.ports.engines import Diarizer
-from meet_transcriber.service import FETCH_ASKED, Engines
+from meet_transcriber.service import FETCH_ASKED
+from meet_transcriber.service.task_runner import Engines
 from meet_transcriber.settings import Settings
 from meet_transcriber.worker.runtime import WorkerProcess
 from tests.simulated.system import wait_for

@@ -14,15 +14,8 @@ from meet_transcriber.core.options import Options
 from meet_transcriber.outbound.download import Fetcher
 from meet_transcriber.pipeline import Chosen
 from meet_transcriber.ports.engines import Diarizer, Recognizer
-from meet_transcriber.service import (
-    Engines,
-    Maintenance,
-    Policy,
-    Service,
-    ServiceContext,
-    SubmissionRequest,
-    TaskRunner,
-)
+from meet_transcriber.service import Maintenance, Policy, Service, ServiceContext, SubmissionRequest
+from meet_transcriber.service.task_runner import Engines, TaskRunner
 from meet_transcriber.service.webhooks import WebhookDispatcher
 from meet_transcriber.stores.disk import DiskMediaStore
 from meet_transcriber.stores.sqlite.jobs import SqliteJobStore

@@ -27,8 +27,8 @@ from meet_transcriber.core.transitions import cancelled, claim_in, claimed
 from meet_transcriber.pipeline import Chosen
 from meet_transcriber.ports.engines import Diarizer, Finding, Progress, Waveform
 from meet_transcriber.ports.stores import JobStore, Updated
-from meet_transcriber.service import Engines, Policy, TaskRunner
-from meet_transcriber.service.task_runner import TaskHeartbeat
+from meet_transcriber.service import Policy
+from meet_transcriber.service.task_runner import Engines, TaskHeartbeat, TaskRunner
 from meet_transcriber.stores.sqlite.jobs import SqliteJobStore
 from tests.unit.fakes import FakeDiarizer, FakeRecognizer, FakeVad
 from tests.unit.service.conftest import ServiceFixture, open_fixture

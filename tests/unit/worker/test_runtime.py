@@ -11,7 +11,8 @@ from meet_transcriber.core.errors import EngineUnavailable
 from meet_transcriber.core.jobs import QUEUES
 from meet_transcriber.core.workers import WorkerInfo
 from meet_transcriber.pipeline import Chosen
-from meet_transcriber.service import FETCH_ASKED, Engines, SubmissionRequest
+from meet_transcriber.service import FETCH_ASKED, SubmissionRequest
+from meet_transcriber.service.task_runner import Engines
 from meet_transcriber.settings import Settings
 from meet_transcriber.worker.runtime import WorkerProcess
 from tests.unit.api.service_fixture import (

@@ -21,7 +21,8 @@ from meet_transcriber.core.jobs import QUEUES
 from meet_transcriber.core.transcript import TranscriptWarning
 from meet_transcriber.pipeline import Chosen
 from meet_transcriber.ports.engines import Recognizer
-from meet_transcriber.service import Engines, Service, TaskRunner
+from meet_transcriber.service import Service
+from meet_transcriber.service.task_runner import Engines, TaskRunner
 from meet_transcriber.settings import Settings
 from tests.unit.api.service_fixture import FakeDiarizer, FakeRecognizer, FakeVad, make_service
 

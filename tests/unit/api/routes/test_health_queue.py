@@ -9,7 +9,8 @@ from meet_transcriber.core.options import Options
 from meet_transcriber.core.transcript import Span
 from meet_transcriber.pipeline import Chosen
 from meet_transcriber.ports.engines import Finding, Progress, Waveform
-from meet_transcriber.service import Engines, Service, SubmissionRequest, TaskRunner
+from meet_transcriber.service import Service, SubmissionRequest
+from meet_transcriber.service.task_runner import Engines, TaskRunner
 from tests.unit.api.secured_app import SecuredApp
 from tests.unit.api.service_fixture import FakeDiarizer, FakeRecognizer, FakeVad, complete_job
 
