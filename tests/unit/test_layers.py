@@ -93,7 +93,6 @@ LIVES_IN = {
     "uvicorn": {"api", "cli"},
     "httpx": {"outbound", "cli", "settings"},
     "httpcore": {"outbound"},
-    "limits": {"auth"},
     "monocypher": {"auth"},
     "obstore": {"stores"},
     "redis": {"stores"},

@@ -5,12 +5,11 @@ A limit is exact under concurrency. While the shared Redis does not respond, eac
 by itself, so that an outage neither blocks requests nor disables the limits.
 """
 
+import re
 import time
 from collections.abc import Sequence
 from itertools import islice
 from threading import Lock
-
-import limits
 
 from meet_transcriber.core.errors import InvalidOptions, StorageError
 from meet_transcriber.core.executors import Batcher
@@ -22,18 +21,22 @@ log = get_logger(__name__)
 _FALLBACK_SECONDS = 10.0
 """How long to count locally after Redis did not respond."""
 
+_RATE = re.compile(r"(\d{1,9}) *(?:/|per) *(\d{1,9})? *([a-z]+?)s?", re.ASCII | re.IGNORECASE)
+_UNIT_SECONDS = {"second": 1, "minute": 60, "hour": 3600, "day": 86_400, "month": 2_592_000}
+
 
 def parse_rate(text: str, setting: str) -> Rate | None:
     """Parse `120/minute` or `5 per 10 seconds`, None for 0; raises InvalidOptions."""
     if text.strip() in {"", "0"}:
         return None
-    try:
-        item = limits.parse(text)
-    except ValueError as error:
+    found = _RATE.fullmatch(text.strip())
+    unit_seconds = _UNIT_SECONDS.get(found[3].lower()) if found else None
+    if found is None or unit_seconds is None:
         raise InvalidOptions(
             f"{setting} is not usable: {text!r} is not a rate; use 120/minute, or 0 for unlimited."
-        ) from error
-    return Rate(item.amount, item.get_expiry()) if item.amount else None
+        )
+    amount, seconds = int(found[1]), int(found[2] or 1) * unit_seconds
+    return Rate(amount, seconds) if amount and seconds else None
 
 
 class RequestLimiter:

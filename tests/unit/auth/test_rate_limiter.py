@@ -33,6 +33,8 @@ def peek(counters: Counters, policy: str, rate: Rate, client: str) -> Count:
         ("120/minute", Rate(120, 60)),
         ("5 per 10 seconds", Rate(5, 10)),
         ("3/hour", Rate(3, 3600)),
+        (" 10 Per 2Days ", Rate(10, 172_800)),
+        ("1000/month", Rate(1000, 2_592_000)),
         ("", None),
         ("0", None),
         ("0/minute", None),
@@ -43,7 +45,9 @@ def test_a_rate_is_parsed(text: str, rate: Rate | None) -> None:
     assert parse_rate(text, "RATE_LIMIT") == rate
 
 
-@pytest.mark.parametrize("text", ["often", "1/fortnight", "-1/minute", "1.5/minute", "x" * 200])
+@pytest.mark.parametrize(
+    "text", ["often", "1/fortnight", "-1/minute", "1.5/minute", "1/minute;9/day", "x" * 200]
+)
 def test_a_malformed_rate_names_its_setting(text: str) -> None:
     with pytest.raises(InvalidOptions, match="RATE_LIMIT is not usable"):
         parse_rate(text, "RATE_LIMIT")
