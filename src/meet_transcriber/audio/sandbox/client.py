@@ -27,9 +27,7 @@ from typing import Any, BinaryIO, NamedTuple, TypeVar, cast
 from pydantic import TypeAdapter, ValidationError
 
 from meet_transcriber.audio.sandbox import protocol
-from meet_transcriber.audio.sandbox.confinement import Limits
-from meet_transcriber.audio.sandbox.forkserver import STARTED, STATUS
-from meet_transcriber.audio.sandbox.protocol import Channel
+from meet_transcriber.audio.sandbox.protocol import STARTED, STATUS, Channel, Limits
 from meet_transcriber.core.errors import (
     AudioTooLong,
     DecoderStopped,

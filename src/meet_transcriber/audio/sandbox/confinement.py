@@ -8,7 +8,8 @@ import resource
 import signal
 import struct
 import sys
-from dataclasses import dataclass
+
+from meet_transcriber.audio.sandbox.protocol import Limits
 
 # name: number on x86_64, on aarch64
 _CALLS = {
@@ -93,22 +94,6 @@ _REFUSED_EVENTS = (
     *("socket.connect", "socket.__new__", "subprocess.", "os.exec", "os.fork"),
     *("os.posix_spawn", "os.system", "ctypes.dlopen"),
 )
-
-
-@dataclass(frozen=True)
-class Limits:
-    """
-    Resource limits of a child.
-
-    Attributes:
-        memory_bytes: address space, including the program itself.
-        cpu_seconds: CPU time.
-        file_bytes: size of each file it writes.
-    """
-
-    memory_bytes: int
-    cpu_seconds: int
-    file_bytes: int
 
 
 def confine(limits: Limits) -> bool:

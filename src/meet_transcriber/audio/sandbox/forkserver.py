@@ -20,15 +20,21 @@ import random
 import selectors
 import signal
 import socket
-import struct
 import sys
 import wave
 from collections.abc import Callable
 from typing import BinaryIO, cast
 
 from meet_transcriber.audio.sandbox import protocol
-from meet_transcriber.audio.sandbox.confinement import Limits, confine
-from meet_transcriber.audio.sandbox.protocol import Channel, ChannelClosed, open_remote
+from meet_transcriber.audio.sandbox.confinement import confine
+from meet_transcriber.audio.sandbox.protocol import (
+    STARTED,
+    STATUS,
+    Channel,
+    ChannelClosed,
+    Limits,
+    open_remote,
+)
 from meet_transcriber.core.errors import InvalidAudio
 from meet_transcriber.core.options import Options
 from meet_transcriber.core.serialization import from_plain, to_plain
@@ -37,8 +43,6 @@ from meet_transcriber.ports.engines import AudioDecoder, AudioProber
 MakeDecoder = Callable[[float, Callable[[], BinaryIO]], AudioProber]
 """Takes the maximum duration in seconds and a function that returns a scratch file."""
 
-STARTED = b"b"
-STATUS = struct.Struct("=i")
 _RATE_HZ = 8000
 _MAX_FILES = 3  # the recording, the working audio, a scratch file
 

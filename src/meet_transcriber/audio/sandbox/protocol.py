@@ -8,6 +8,7 @@ uses little more than the standard library; what a child sends is checked in `cl
 import socket
 import struct
 import time
+from dataclasses import dataclass
 from typing import BinaryIO, NamedTuple
 
 from meet_transcriber.core.range_reader import open_blocks
@@ -23,6 +24,8 @@ UNFILTERED, READ, SHARE, RESULT, PEAKS, FAILED = b"U", b"R", b"S", b"A", b"P", b
 """From the child: no system call filter; bytes to read; progress; result; peaks; an error."""
 OUT_OF_MEMORY, DISK_FULL, BROKEN = "too_much_memory", "disk_full", "broken"
 """Codes of failures that are not `InvalidAudio`."""
+STARTED, STATUS = b"b", struct.Struct("=i")
+"""From the server over a child's lifetime socket: it runs; its exit status."""
 
 
 class ChannelClosed(Exception):
@@ -34,6 +37,22 @@ class Frame(NamedTuple):
 
     kind: bytes
     data: bytes
+
+
+@dataclass(frozen=True)
+class Limits:
+    """
+    Resource limits of a child.
+
+    Attributes:
+        memory_bytes: address space, including the program itself.
+        cpu_seconds: CPU time.
+        file_bytes: size of each file it writes.
+    """
+
+    memory_bytes: int
+    cpu_seconds: int
+    file_bytes: int
 
 
 class Channel:

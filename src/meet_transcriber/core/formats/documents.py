@@ -1,13 +1,13 @@
 """Text, tables, minutes, scoring formats, JSON and Word."""
 
 import csv
+import html
 import io
 import json
 import re
 import zipfile
 from collections.abc import Iterator
 from typing import Any
-from xml.sax.saxutils import escape
 
 from meet_transcriber.core.serialization import to_plain
 from meet_transcriber.core.transcript import Transcript, Turn
@@ -236,7 +236,8 @@ def _paragraphs(transcript: Transcript) -> Iterator[str]:
 
 
 def _paragraph(text: str, style: str) -> str:
+    escaped = html.escape(to_single_line(text), quote=False)
     return (
         f'<w:p><w:pPr><w:pStyle w:val="{style}"/></w:pPr><w:r>'
-        f'<w:t xml:space="preserve">{escape(to_single_line(text))}</w:t></w:r></w:p>'
+        f'<w:t xml:space="preserve">{escaped}</w:t></w:r></w:p>'
     )

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from meet_transcriber.audio.sandbox import client, protocol
-from meet_transcriber.audio.sandbox.confinement import Limits
+from meet_transcriber.audio.sandbox.protocol import Limits
 from meet_transcriber.core.errors import (
     AudioTooLong,
     EngineError,
