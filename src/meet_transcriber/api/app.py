@@ -24,7 +24,7 @@ from meet_transcriber import __version__
 from meet_transcriber.api import bodies, compute, errors, openapi
 from meet_transcriber.api.middleware.proxy_headers import ProxyHeadersMiddleware, TrustedProxies
 from meet_transcriber.api.middleware.rate_limit import AddressLimitMiddleware
-from meet_transcriber.api.middleware.request_log import PROBES, RequestLogMiddleware
+from meet_transcriber.api.middleware.request_log import QUIET_PATHS, RequestLogMiddleware
 from meet_transcriber.api.middleware.security import (
     ANY_HOST,
     RefusalMiddleware,
@@ -75,7 +75,7 @@ _TELEMETRY: TelemetryConfig = {
     "logs": False,
     "operation_spans": False,
     "auto_configure": False,
-    "exclude": lambda scope: scope["path"] in PROBES,
+    "exclude": lambda scope: scope["path"] in QUIET_PATHS,
 }
 """FastAPI records only a span per request, where tracing is configured."""
 _EXPOSED = (

@@ -24,7 +24,7 @@ UNKNOWN = "unknown"
 
 _VALID_ID = re.compile(rb"[A-Za-z0-9._:/+=-]{1,128}")  # cannot forge a header or a log line
 _HEADER = b"x-request-id"
-PROBES = frozenset({"/health", "/health/ready", "/metrics", "/queue"})
+QUIET_PATHS = frozenset({"/health", "/health/ready", "/metrics", "/queue"})
 """Paths polled every few seconds, which get no span and are logged at debug level only."""
 
 
@@ -77,7 +77,7 @@ class RequestLogMiddleware:
     def _record(self, scope: Scope, status: int, seconds: float) -> None:
         route = getattr(scope.get("route"), "path", UNKNOWN)
         self._meters.request(scope["method"], route, status, seconds)
-        quiet = route in PROBES and status < HTTPStatus.INTERNAL_SERVER_ERROR
+        quiet = route in QUIET_PATHS and status < HTTPStatus.INTERNAL_SERVER_ERROR
         state: dict[str, Any] = scope["state"]
         caller, job = state.get("caller"), state.get("job")
         job_id = job.id if job else scope.get("path_params", {}).get("job_id", "")
