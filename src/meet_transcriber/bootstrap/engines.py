@@ -1,8 +1,6 @@
 """Settings to decoder, detector, recognizer, diarizer and their weights."""
 
 import importlib.util
-import os
-import socket
 import threading
 import time
 from collections.abc import Callable, Sequence
@@ -38,15 +36,10 @@ class Engines:
 
 
 def decoder(settings: Settings) -> AudioDecoder:
-    """The decoder with the configured limits; sandboxed where the system supports it."""
-    max_seconds = settings.max_audio_duration_seconds
-    if hasattr(os, "fork") and hasattr(socket, "send_fds"):  # not on Windows
-        from meet_transcriber.audio.sandbox.client import ConfinedDecoder
+    """The decoder with the configured limits, in a sandbox."""
+    from meet_transcriber.audio.sandbox.client import ConfinedDecoder
 
-        return ConfinedDecoder(max_seconds, settings.decoder_memory_mb << 20)
-    from meet_transcriber.audio.decoder import PyavDecoder
-
-    return PyavDecoder(max_seconds)
+    return ConfinedDecoder(settings.max_audio_duration_seconds, settings.decoder_memory_mb << 20)
 
 
 def probe_places(decoder: AudioDecoder) -> int:
