@@ -34,6 +34,12 @@ from meet_transcriber.service.quotas import Quotas
 _SAME_TEXT = ("name", "speaker", "reassign")
 """Kinds of edits after which the full-text index need not be updated."""
 
+LOG = "edits.json"
+"""Name of the log of edits among a job's objects."""
+
+UNNAMED_LOG_SECONDS = 3600.0
+"""How long a log that no record names is kept, as the edit that wrote it may still be recorded."""
+
 RERUN_KINDS = ("prepare", "recognize", "diarize", "attribute", "unfinished")
 
 
@@ -143,7 +149,7 @@ class JobCommands:
         try:
             keep = not self._context.policy.expire_edited
             change = partial(
-                _with_edits, before=job, objects=objects, transcript=transcript, keep=keep
+                _with_edits, before=job, objects=objects, transcript=transcript, keep=keep, now=now
             )
             changed = self._context.jobs.update(job_id, change).after
         except (JobConflict, JobNotFound):
@@ -160,9 +166,9 @@ class JobCommands:
     def _store(self, job: Job, after: Edited) -> dict[str, str]:
         """Store the log and new snapshots; returns all objects of the edits by logical name."""
         # A new object per edit: the record names it atomically, so that no half edit is ever read.
-        key = f"{job.prefix}/edits.json.{uuid.uuid4().hex}"
+        key = log_key(job, self._context.clock())
         self._context.media.put(key, _dumped(after.log))
-        objects = {"edits.json": key}
+        objects = {LOG: key}
         for place in after.log.snapshots_to_keep(self._queries.snapshots(job)):
             name = f"{SNAPSHOT}{place}"
             if name in job.objects:
@@ -200,16 +206,30 @@ def _dumped(log: EditLog) -> bytes:
 
 def _edit_objects(job: Job) -> dict[str, str]:
     return {
-        name: key
-        for name, key in job.objects.items()
-        if name == "edits.json" or name.startswith(SNAPSHOT)
+        name: key for name, key in job.objects.items() if name == LOG or name.startswith(SNAPSHOT)
     }
 
 
+def log_key(job: Job, now: float) -> str:
+    """A new key for a log of edits; it begins with the time, as media stores tell none."""
+    return f"{job.prefix}/{LOG}.{int(now):08x}{uuid.uuid4().hex[8:]}"
+
+
+def log_written_at(job: Job, key: str) -> float | None:
+    """When a log of edits was written; None for other objects."""
+    prefix = f"{job.prefix}/{LOG}."
+    return float(int(key.removeprefix(prefix)[:8], 16)) if key.startswith(prefix) else None
+
+
 def _with_edits(
-    job: Job, before: Job, objects: Mapping[str, str], transcript: Transcript, keep: bool
+    job: Job,
+    before: Job,
+    objects: Mapping[str, str],
+    transcript: Transcript,
+    keep: bool,
+    now: float,
 ) -> Job:
-    same = job.objects.get("edits.json") == before.objects.get("edits.json")
+    same = job.objects.get(LOG) == before.objects.get(LOG)
     if job.deleted or job.state != "completed" or job.run != before.run or not same:
         raise _changed_meanwhile()
     replaced = _edit_objects(job).keys()
@@ -221,6 +241,8 @@ def _with_edits(
         speakers_found=len(transcript.speakers),
         edited=True,
         expires_at=None if keep else job.expires_at,
+        # Once an hour, for logs of edits whose process died before it could record them.
+        tidy_at=job.tidy_at or now + UNNAMED_LOG_SECONDS,
     )
 
 

@@ -18,6 +18,7 @@ from meet_transcriber.core.voices import KNOWN_SPEAKERS
 from meet_transcriber.core.workers import WorkerInfo
 from meet_transcriber.observability.logging import get_logger
 from meet_transcriber.ports.stores import Clock, JobStore
+from meet_transcriber.service.commands import UNNAMED_LOG_SECONDS, log_written_at
 from meet_transcriber.service.context import Policy, ServiceContext
 from meet_transcriber.service.job_executor import JobExecutor
 from meet_transcriber.service.uploads import pieces_of
@@ -330,15 +331,17 @@ class Maintenance:
         named |= {
             piece.key for piece in pieces_of(self._context.media, job.objects.get("recording"))
         }
-        edits = f"{job.prefix}/edits.json."  # written before the record names it
         found = self._context.media.keys(job.prefix)
         if self._context.jobs.version(job.id) != job.version:
             return  # the record may name what was found by now; the next run decides
-        for key in found:
-            if key not in named and not key.startswith(edits):
+        kept_until = [self._quiet_at(job)]
+        for key in set(found) - named:
+            written_at = log_written_at(job, key)
+            if written_at is None or written_at + UNNAMED_LOG_SECONDS <= now:
                 self._context.media.delete(key)
-        quiet = self._quiet_at(job)
-        again = quiet if now < quiet else None
+            else:  # perhaps of an edit that is about to be recorded
+                kept_until.append(written_at + UNNAMED_LOG_SECONDS)
+        again = min((at for at in kept_until if at > now), default=None)
         self._context.jobs.update(job.id, partial(_mark_swept, version=job.version, again=again))
 
     def _quiet_at(self, job: Job) -> float:

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import pytest
 
@@ -13,7 +13,15 @@ from meet_transcriber.core.jobs import Job
 from meet_transcriber.core.options import Options
 from meet_transcriber.core.transitions import claimed
 from meet_transcriber.ports.outbound import Delivery
-from meet_transcriber.service import JobQueries, Maintenance, Policy, SubmissionRequest, uploads
+from meet_transcriber.service import (
+    JobQueries,
+    Maintenance,
+    Policy,
+    Service,
+    SubmissionRequest,
+    uploads,
+)
+from meet_transcriber.service.commands import UNNAMED_LOG_SECONDS, log_key
 from meet_transcriber.service.webhooks import WebhookDispatcher
 from meet_transcriber.stores.disk import DiskMediaStore
 from tests.unit.fakes import FakeWebhookSender
@@ -222,7 +230,7 @@ class Watched(DiskMediaStore):
 def test_edits_made_during_a_sweep_stay(tmp_path: Path, late: bool) -> None:
     with open_fixture(tmp_path, Policy(part_seconds=100)) as fixture:
         job, media = fixture.complete_job(), Watched(tmp_path / "media")
-        log = f"{job.prefix}/edits.json.0"
+        log = log_key(job, fixture.context.clock())
         if late:  # its record says so only after the sweep
             media.happen = lambda: media.put(log, b"{}")
         else:
@@ -237,3 +245,27 @@ def test_edits_made_during_a_sweep_stay(tmp_path: Path, late: bool) -> None:
             assert media.exists(log)
         else:
             assert JobQueries(context).transcript(job.id)[1].segments[0].text == "corrected"
+
+
+class Dying(DiskMediaStore):
+    """Stores an object and then ends the process, as far as a test can tell."""
+
+    def put(self, key: str, data: bytes | BinaryIO) -> None:
+        super().put(key, data)
+        raise KeyboardInterrupt
+
+
+def test_the_log_of_an_edit_that_died_is_removed_after_an_hour(
+    fixture: ServiceFixture, tmp_path: Path
+) -> None:
+    job = fixture.complete_job()
+    dying = Service(replace(fixture.context, media=Dying(tmp_path / "media"))).commands
+    with pytest.raises(KeyboardInterrupt):
+        dying.edit(job.id, Edit("text", 0, "one"))
+    fixture.service.commands.edit(job.id, Edit("text", 0, "two"))
+    fixture.advance(UNNAMED_LOG_SECONDS - 1)
+    assert sum("edits.json" in key for key in fixture.stored_keys()) == 2
+    fixture.advance(2)
+    assert sum("edits.json" in key for key in fixture.stored_keys()) == 1
+    assert fixture.jobs.due(float("inf"), 9) == []
+    assert fixture.service.queries.transcript(job.id)[1].segments[0].text == "two"
