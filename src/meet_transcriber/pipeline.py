@@ -304,6 +304,7 @@ def run(
     with media.open("rb") as file:
         plan = pipeline.prepare(file, stages.stage("prepare", 0.0, 0.1))
     diarization = pipeline.diarize(plan, diarizer, stages.stage("diarize", 0.1, 0.1))
+    # One after the other, as engines use all processors already.
     results = []
     for part in plan.parts:
         share = 0.8 / len(plan.parts)
@@ -362,6 +363,7 @@ def _collect(part: Part, engine: str, findings: Iterable[Finding]) -> PartResult
             removed.append(replace(finding, start=start, end=end))
         else:
             warnings.append(finding)
+    # Recognizers yield in order; text that was decoded again may come later.
     segments.sort(key=lambda segment: segment.start)
     return PartResult(
         part.index,

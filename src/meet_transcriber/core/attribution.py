@@ -83,6 +83,8 @@ def _near(
         while upcoming < len(turns) and turns[upcoming].start <= word.end + margin:
             active.append(turns[upcoming])
             upcoming += 1
+        # Sorted by start, turns may end in any order: an early one may be active long after later
+        # ones.
         active = [turn for turn in active if turn.end >= word.start - margin]
         yield word, [turn for turn in active if turn.start <= word.end + margin]
 
@@ -103,6 +105,7 @@ def _costs_of(words: Sequence[Word], diarization: Diarization) -> list[_Costs]:
     alone = _near(words, exclusive, MAX_GAP)
     for (word, near), (_, only) in zip(_near(words, turns, MAX_GAP), alone, strict=True):
         outside = _outside(word, near)
+        # Without exclusive turns, an interjection shows only as a short turn inside a long one.
         if only:
             costs.append(_mixed(outside, _outside(word, only)))
         else:
@@ -119,6 +122,7 @@ def _outside(word: Word, near: Sequence[Turn]) -> _Costs:
         shared = min(high, turn.end) - max(low, turn.start)
         inside[turn.speaker] = inside.get(turn.speaker, 0.0) + max(shared, 0.0)
         distance[turn.speaker] = min(distance.get(turn.speaker, MAX_GAP), max(-shared, 0.0))
+    # An estimated time may be off by more than the word is long; its neighbours decide instead.
     trust = _ESTIMATED_WEIGHT if word.estimated else 1.0
     weight = min(high - low, _MAX_SECONDS)
     return {
@@ -175,6 +179,7 @@ def _change_cost(words: Sequence[Word], index: int) -> float:
 def _continued(words: Sequence[Word], speakers: Sequence[str | None]) -> list[str | None]:
     """Give words without a speaker that of the word before, else after, in their sentence."""
     result = list(speakers)
+    # Where a change is free, a sentence has ended and another speaker may go on.
     joints = [index for index in range(1, len(words)) if _change_cost(words, index) > 0]
     for index in joints:
         result[index] = result[index] or result[index - 1]
@@ -206,6 +211,8 @@ def _step(until: _Costs, own: _Costs, change: float) -> tuple[dict[str, float], 
     """Return the lowest total cost by speaker of a word, and the word before's speaker for each."""
     if not until:
         return dict(own), {}
+    # A change costs the same whoever spoke before, so only the cheapest speaker can be that one.
+    # Ties go by label, as turns come in no fixed order.
     cheapest = min(until, key=lambda speaker: (until[speaker], speaker))
     total: dict[str, float] = {}
     before: dict[str, str] = {}

@@ -394,6 +394,7 @@ def _difference(
     shorter, tail = min(len(before), len(after)), 0
     # An edit leaves most segments as the same objects, which need not be compared by value.
     pairs = enumerate(zip(before, after, strict=False))
+    # The end is compared only behind the head, so that no segment counts for both.
     head = next((at for at, (old, new) in pairs if old is not new and old != new), shorter)
     for old, new in islice(zip(reversed(before), reversed(after), strict=False), shorter - head):
         if old is not new and old != new:
@@ -545,6 +546,7 @@ def _reassign(segments: list[Segment], edit: Edit) -> int:
 
 def _whole_words(find: str) -> re.Pattern[str]:
     """A pattern for a text in any case, between any punctuation, with any space between words."""
+    # Not \b, which finds no edge between a word and the letters of a script without spaces.
     begin, end = (_EDGES if _needs_edge(char) else ("", "") for char in (find[0], find[-1]))
     text = r"\s+".join(map(re.escape, find.split()))
     return re.compile(begin[0] + text + end[1], re.IGNORECASE)
@@ -566,6 +568,7 @@ class _Spot(NamedTuple):
 def _spots(words: Sequence[Word], pattern: re.Pattern[str]) -> list[_Spot]:
     if pattern.search(join_words(word.text for word in words)) is None:
         return []  # as in most segments, whose words need not be located
+    # As `join_words` does, with the place of each word in the text.
     starts, text = [], ""
     for word in words:
         text += " " if needs_space(text, word.text) else ""
@@ -685,6 +688,7 @@ def _changed(
 ) -> Iterator[Word]:
     """New words in place of some old ones: each in the time of one where there are as many."""
     old = words[replaced]
+    # A word each, as where spelling is corrected: no time has to be made up.
     if len(old) == len(texts):
         for word, text in zip(old, texts, strict=True):
             yield replace(word, text=text, probability=None)

@@ -275,6 +275,7 @@ class Job:
             return self.state
         running = [task.kind for task in self.tasks if task.state == "running"]
         open_tasks = [task.kind for task in self.tasks if task.state != "done"]
+        # Parts are recognized beside diarization: the earliest kind names the stage.
         for kind in KINDS:
             if kind in (running or open_tasks):
                 return kind if running else "waiting"
@@ -306,6 +307,7 @@ class Job:
 
     def in_state(self, *states: TaskState) -> Iterator[Task]:
         """Its tasks in one of these states; none if it has ended or was deleted."""
+        # The tasks of a cancelled job keep their states until it runs again.
         if not self.ended and not self.deleted:
             yield from (task for task in self.tasks if task.state in states)
 
@@ -371,6 +373,7 @@ def claim_queues(queue: str) -> tuple[str, ...]:
 def index_entry(job: Job) -> IndexEntry:
     """Derive the entry of a record."""
     ready, running = _by_queue(job, "ready"), _by_queue(job, "running")
+    # Before it is planned, all of its audio is still to be recognized.
     recognized = job.progress if job.tasks else 0.0
     uploading = job.state == "uploading"
     waits_for_bytes = uploading and job.upload is not None
@@ -403,8 +406,10 @@ def _by_queue(job: Job, state: TaskState) -> dict[str, int]:
 
 def due_at(job: Job) -> float | None:
     """When maintenance has to process the record next; None if never."""
+    # It neither expires nor calls a webhook any more; only its objects are left.
     if job.deleted:
         return job.tidy_at
+    # When its sender or the process that receives it must have died.
     if job.state == "uploading":
         return job.lease_until
     moments = [task.lease_until for task in job.in_state("running")]

@@ -87,6 +87,7 @@ def _cut(run: list[Word]) -> Iterator[list[Word]]:
     def score(index: int) -> float:
         text = run[index].text
         mark = 1.0 if ends_sentence(text) else 0.6 if ends_clause(text) else 0.0
+        # From 0 in the middle to 0.5 at the ends: a full stop there is worth a quarter of one here.
         distance = abs(run[index].end - middle) / span
         return mark + min(gap_after(run, index), 1.0) - 1.5 * distance
 

@@ -52,6 +52,7 @@ def submitted(job: Job, now: float) -> Job:
         raise JobConflict(
             "The upload was deleted before it was complete; send the recording again."
         )
+    # Clients see when it was submitted, not when its upload began.
     return replace(job, state="pending", tasks=_beginning(job), created_at=now, lease_until=0.0)
 
 
@@ -75,6 +76,7 @@ def claimed(job: Job, queues: Collection[str], worker: str, now: float, lease: f
     task = next((task for task in job.in_state("ready") if task.claim_queue in queues), None)
     if task is None:
         return job
+    # Never given twice, so that a worker that was thought dead cannot commit what another one does.
     token = job.fence + 1
     held = replace(
         task,
@@ -105,6 +107,7 @@ def claim_in(job: Job, worker: str) -> Claim | None:
 def alive(job: Job, name: str, token: int, progress: float, now: float, lease: float) -> Job:
     """The holder renews its lease and reports its progress."""
     task = held(job, name, token)
+    # A heartbeat that is repeated late must not set the progress back.
     task = replace(task, progress=max(task.progress, progress), lease_until=now + lease)
     return _with_progress(job.with_task(task))
 
@@ -125,6 +128,7 @@ def committed(
         learn: adds what the record states about the result: `planned`, `concluded`.
     """
     held(job, name, token)
+    # The stores work, or the result could not be here.
     job = replace(job, objects={**job.objects, **objects}, delay=None)
     return _unlocked(_done(learn(job), name, now), now)
 
@@ -213,6 +217,8 @@ def expired(job: Job, now: float, dead: Collection[str] = (), latest: float = ma
         latest: the latest moment at which a recently renewed lease can end.
     """
     for task in job.tasks:
+        # A lease that ends too late was given by a clock that was set back since, and would never
+        # end.
         silent = not now < task.lease_until <= latest or task.worker in dead
         if task.state == "running" and silent and not job.ended:
             failure = Failure(
@@ -225,6 +231,7 @@ def expired(job: Job, now: float, dead: Collection[str] = (), latest: float = ma
 
 
 def _died(job: Job, task: Task, failure: Failure, now: float) -> Job:
+    # Only deaths at the same place count: a long task may lose a worker more often than that.
     further = task.progress > task.reached + _FURTHER
     attempts = 1 if further else task.attempts + 1
     if attempts >= job.max_attempts:
@@ -243,6 +250,8 @@ def _died(job: Job, task: Task, failure: Failure, now: float) -> Job:
 
 def _given_up(job: Job, task: Task, failure: Failure, now: float) -> Job:
     """A failed diarization is only a warning; any other failed task fails the job."""
+    # These two codes are mistakes of the operator or the caller, whom a mere warning might not
+    # reach.
     if task.kind != "diarize" or failure.code in ("engine_unavailable", "invalid_options"):
         return ended(replace(job, error=failure), "failed", now)
     message = f"Speakers are unknown because diarization failed: {failure.message}"
@@ -299,6 +308,7 @@ def _with_progress(job: Job) -> Job:
 
 def ended(job: Job, state: State, now: float) -> Job:
     """The job has ended; its webhook becomes due."""
+    # One id for all attempts to deliver it, by which a receiver recognizes repetitions.
     webhook = job.webhook and replace(
         job.webhook, next_at=now, attempts=0, outcome="waiting", event_id=f"{job.id}-{job.run}"
     )

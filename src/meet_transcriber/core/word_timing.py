@@ -92,6 +92,7 @@ def find_sparse_spans(words: Sequence[RawWord], speech: Sequence[Span]) -> list[
     began, missing = 0.0, 0.0
     for word, start, end in zip(words, edges, edges[1:], strict=False):
         spare = end - start - _plausible(word.text)
+        # A word that is not stretched ends the run: what is missing lies within one stretch.
         began, missing = (start, 0.0) if spare <= 0 or not missing else (began, missing)
         missing += max(spare, 0.0)
         if missing >= _MISSING_SECONDS:
@@ -139,6 +140,7 @@ class SpeechClock:
         for place in range(first, len(self._speech)):
             low, high = max(start, self._starts[place]), min(end, self._starts[place + 1])
             shift = self._speech[place].start - self._starts[place]
+            # The margin keeps the earlier side where both are as long but for rounding.
             if best is None or high - low > best[0] + 1e-6:
                 best = high - low, Span(low + shift, max(high, low) + shift)
             if end <= self._starts[place + 1]:
@@ -210,6 +212,7 @@ class _Timed:
             wanted = max(sum(weights) / _LETTERS_PER_SECOND, _MIN_SECONDS * len(weights))
             if high - low >= wanted - 1e-9 or (first == 0 and last + 1 == len(self._words)):
                 break
+            # To the end first: words that fell together were aligned too early.
             if last + 1 < len(self._words):
                 last += 1
             else:
@@ -229,6 +232,7 @@ class _Timed:
         spare = (high - low) - max(wanted, self._ends[last] - self._starts[first])
         if spare <= 0:
             return low, high
+        # Where alignment put them, as far as the widened stretch allows.
         start = min(max(self._starts[first], low), low + spare)
         return start, min(start + (high - low) - spare, high)
 

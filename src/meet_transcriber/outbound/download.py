@@ -169,6 +169,7 @@ class Fetcher:
                 f"{host} answered with status {response.status_code} instead of the recording; "
                 "check that the address is complete, still valid and needs no login."
             )
+        # Decoding could turn a small answer into any number of bytes.
         if headers.get("content-encoding", "").strip().lower() in _COMPRESSIONS:
             raise FetchError(f"{host} sends the file with a content encoding; upload it instead.")
         length = headers.get("content-length", "")
@@ -186,6 +187,7 @@ class Fetcher:
         with self._translated(response.url, deadline):
             for chunk in response.iter_raw():
                 received += len(chunk)
+                # The length in the headers may be missing or wrong.
                 if received > self._max_bytes:
                     raise self._too_large(response.url.host)
                 yield chunk

@@ -123,6 +123,7 @@ class GuardedBackend(httpcore.NetworkBackend):
         for address in self._guard.resolve(host, port):
             left = self._deadline.cap(timeout)
             try:
+                # To the address and not the name, which could resolve to another one this time.
                 stream = self._connector.connect_tcp(
                     address, port, left, local_address, socket_options
                 )

@@ -109,6 +109,7 @@ class Subscription:
     def offer(self, update: JobUpdate) -> bool:
         """Add an update; False where there are too many, so that a snapshot has to follow."""
         changed = self._pending.changed
+        # Removed first, as a dict keeps the old place of a key.
         changed.pop(update.job_id, None)
         if len(changed) >= _MOST_PENDING:
             changed.clear()
@@ -159,6 +160,7 @@ class _Channel:
     def note(self, changes: Changes) -> None:
         """Queue the changed jobs that have subscribers for reading."""
         self.mark = changes.mark
+        # The store has forgotten changes since the mark: everyone begins anew.
         if changes.missed:
             for each in self.subscriptions:
                 self._owe(each)
@@ -167,6 +169,7 @@ class _Channel:
         followed = {each.job_id for each in self.subscriptions}
         for job_id in changes.jobs:
             if None in followed or job_id in followed:
+                # Removed first, so that jobs are read in the order of their latest change.
                 self._unread.pop(job_id, None)
                 self._unread[job_id] = None
 
@@ -295,11 +298,13 @@ class ChangeFeed:
             yield subscription
         finally:
             channel.remove(subscription)
+            # Meanwhile it may have been removed, and another one made for later subscribers.
             if not channel.subscriptions and self._channels.get(tenant) is channel:
                 del self._channels[tenant]
 
     def _ensure_polling(self) -> None:
         if self._poller is None or self._poller.done():
+            # An event belongs to its loop, which may have ended with the poller before.
             self._wake = asyncio.Event()
             self._poller = asyncio.create_task(self._poll())
             self._poller.add_done_callback(self._report_defect)

@@ -91,6 +91,7 @@ class JobQueries:
 
     def job(self, job_id: str) -> Job:
         """A job's record as it is now; raises JobNotFound if there is none, or it is hidden."""
+        # The version is read from an index, and a record only once for each version.
         version = self._context.jobs.version(job_id)
         job = self._records.get((job_id, version), lambda: self._context.jobs.get(job_id))
         hidden = job.deleted or job.state not in SHOWN
@@ -124,6 +125,7 @@ class JobQueries:
         if job.duration is None:
             return Wait(position, None)
         backlog, own = self.backlog(), job.duration * (1.0 - job.progress)
+        # Workers take turns between jobs, so one that runs waits for as much audio of each other.
         share = backlog.jobs.get("processing", 0) + (1 if position else 0)
         audio = backlog.seconds_left if position else min(own * share, backlog.seconds_left)
         return Wait(position, self._context.seconds_left(max(audio, own)))
@@ -187,7 +189,9 @@ class JobQueries:
         key = job.objects["transcript.json"]
         read = partial(self._object, job, "transcript.json", Transcript)
         machine = partial(self._machine.get, key, read)
+        # `machine` is read only if no snapshot is usable.
         found = edited_since(machine, self.edits(job), self.snapshots(job))
+        # Names are in the record as well, which lists show without reading a transcript.
         return replace(found, transcript=replace(found.transcript, names=dict(job.names)))
 
     def edits(self, job: Job) -> EditLog:

@@ -116,6 +116,8 @@ class TaskHeartbeat:
     def _renew_or_check(self) -> None:
         now, lease = self._context.clock(), self._context.policy.lease_seconds
         name, token, share = self._claim.task.name, self._claim.task.token, self._share
+        # Each report is a write to the store; a beat without one only looks whether to go on. The
+        # difference may be negative where the clock was set back.
         if share > self._reported + _REPORTED_SHARE or abs(now - self._renewed) > lease / 3:
             change = partial(alive, name=name, token=token, progress=share, now=now, lease=lease)
             self._context.jobs.update(self._claim.job.id, change)
@@ -304,6 +306,7 @@ class TaskRunner:
         job, task = claim.job, claim.task
         ids = {"job_id": job.id, "request_id": job.origin.request_id, "task": task.name}
         started, outcome = time.monotonic(), "interrupted"
+        # Only the first claim of a job says how long it waited for a worker.
         if job.fence == 1 and (waited := waited_seconds(job)) is not None:
             self._context.meters.waited(task.queue, waited)
         tracer = self._context.tracer
@@ -332,6 +335,7 @@ class TaskRunner:
         for job_id in context.jobs.ready(queues, _CANDIDATES):
             with suppress(JobNotFound):
                 before, job = context.jobs.update(job_id, partial(self._claimed, queues=queues))
+                # The fence only counts up when a task is claimed; else another worker was faster.
                 if job.fence != before.fence:
                     return claim_in(job, self._worker)
         return None
@@ -398,6 +402,7 @@ class TaskRunner:
         quotas = Quotas(self._context, job.tenant)
         free = quotas.free_bytes()
         with self._context.fetcher.fetch(job.source_url or "") as source:
+            # Checked while it arrives, as an address need not say how large its recording is.
             with media.writer(key) as writer:
                 for chunk in source.chunks():
                     writer.write(chunk)
@@ -476,6 +481,7 @@ class TaskRunner:
             now=self._context.clock(),
             learn=learn,
         )
+        # Work of minutes is not given up for a store that restarts; heartbeats go on meanwhile.
         while time.monotonic() < deadline:
             with suppress(*_TRANSIENT):
                 self._context.update(claim.job.id, change)

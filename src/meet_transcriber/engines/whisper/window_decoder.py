@@ -95,6 +95,7 @@ class WindowResult:
     @property
     def penalty(self) -> float:
         """Negative mean log probability; 2 more for a text that cannot be right."""
+        # A loop has a high probability, as each repetition makes the next one likelier.
         broken = self.is_loop or not self.hypothesis.finished
         return -self.hypothesis.avg_logprob + 2.0 * broken + 1.0 * self.collapsed
 
@@ -187,6 +188,7 @@ class WindowDecoder:
         if not items:
             return []
         replicas, size, count = self._model.replicas, self._batch_size, len(items)
+        # A multiple of the replicas, so that none idles while the others decode the last batch.
         batches = min(-(-count // (size * replicas)) * replicas, count)
         edges = [count * at // batches for at in range(batches + 1)]
         return [list(items[low:high]) for low, high in pairwise(edges)]
@@ -236,6 +238,7 @@ class WindowDecoder:
             [*self._previous_text, *self._sot_sequence(language), no_timestamps]
             for _, language in batch
         ]
+        # Bounds the tokens: without a bound a loop goes on to the end of the context.
         longest = max(window.duration for window in windows)
         found = self._model.decode(encoded, prompts, longest)
         alignments = self._align(encoded, batch, found)
@@ -318,8 +321,10 @@ def _convert_chinese(texts: Sequence[str], script: str | None) -> list[str]:
             likely subtags).
     """
     converter = _opencc(_OPENCC_CONFIGS[script or "zh-Hans"])
+    # As a whole, because a character of a phrase may have to become another one than by itself.
     whole = "".join(texts)
     converted: str = converter.convert(whole)
+    # A phrase of another length: it is unknown which characters belong to which piece.
     if len(converted) != len(whole):
         return [converter.convert(text) for text in texts]
     result, at = [], 0

@@ -179,6 +179,7 @@ def _moves(
             yield ("ZADD", key, value, job_id)
     yield from _work(keys, job_id, old, new)
     yield from _used(keys, job_id, old, new)
+    # One hash has what the backlog sums, so that it takes one command and reads no record.
     share = _share(new)
     if share is not None:
         yield ("HSET", keys.of("active"), job_id, share)
@@ -193,6 +194,7 @@ def _work(
     entry = new or old
     if entry is None:
         return
+    # READY removes the tenants that have no ready job left, which is not known here.
     for queue in new.ready if new else ():
         yield ("SADD", keys.of("ready", entry.claim_queue(queue)), entry.tenant)
     had, has = (sum(each.running.values()) if each else 0 for each in (old, new))
@@ -219,6 +221,7 @@ def _used(
     before = old.audio if old else None
     if new is not None and new.audio is not None and new.audio != before:
         at, seconds = new.audio
+        # The seconds are part of the member: a member with others would count besides.
         if before is not None:
             yield ("ZREM", audio, f"{job_id} {before[1]!r}")
         yield ("ZADD", audio, repr(at), f"{job_id} {seconds!r}")

@@ -183,10 +183,13 @@ class RedisJobStore:
         job = replace(job, version=1)
         while True:
             answer = self._write(None, job)
+            # True: it was written. False: there is a record of this id. A text: the job that has
+            # the key.
             if answer is True:
                 return job
             if answer is False:
                 raise StorageError(f"There is a job {job.id} already.")
+            # Else the owner of the key was removed in between, and the key is free.
             if found := self._find(answer):
                 return found
 
@@ -316,6 +319,8 @@ class RedisJobStore:
     def changes(self, tenant: str, since: int) -> Changes:
         def ask() -> Any:
             with self._client.pipeline() as pipe:
+                # In one transaction: a change between the two reads would lie behind the mark and
+                # be missed.
                 pipe.get(self._keys.of("mark"))
                 pipe.zrangebyscore(self._keys.of("changes", tenant), f"({since}", "+inf")
                 return pipe.execute()
@@ -367,6 +372,7 @@ class RedisJobStore:
         self._run("HSET", self._keys.of("facts"), name, value)
 
     def set_fact_once(self, name: str, value: str) -> str:
+        # Read again, because another process may have been first.
         self._run("HSETNX", self._keys.of("facts"), name, value)
         return self.get_fact(name) or value
 

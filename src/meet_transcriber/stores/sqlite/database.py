@@ -128,6 +128,8 @@ def migrate(db: sqlite3.Connection, migrations: Sequence[Sequence[str]] = MIGRAT
         return
     db.execute("BEGIN IMMEDIATE")
     try:
+        # Another process may have created the tables before this one got the lock; in a file that
+        # is not empty they must be ours.
         if _version(db) or db.execute("SELECT count(*) FROM sqlite_schema").fetchone()[0]:
             check_version(db, latest)
         for statements in migrations[_version(db) :]:
@@ -259,6 +261,7 @@ class Connections:
                 self._retried(db, "BEGIN IMMEDIATE")
                 try:
                     yield db
+                    # A COMMIT that fails, on a full disk for example, leaves the transaction open.
                     db.execute("COMMIT")
                 except BaseException:
                     with suppress(sqlite3.Error):

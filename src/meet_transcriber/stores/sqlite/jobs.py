@@ -127,6 +127,7 @@ class SqliteJobStore:
             new = change(old)
             if new is old:
                 return Updated(old, old)
+            # Here and not in `change`, so that no change can forget it.
             new = replace(new, version=old.version + 1)
             try:
                 _write(db, _UPDATE, new)
@@ -287,10 +288,12 @@ def _write(db: sqlite3.Connection, statement: str, job: Job) -> None:
     db.execute(statement, (job.version, job.unique_key, *lookup, *kept, dump(job), job.id))
     if entry.audio is not None:
         at, seconds = entry.audio
+        # Old rows are deleted only with a new one, so that other writes cost nothing here.
         if db.execute(_NOTE_AUDIO, (job.id, job.tenant, at, seconds)).rowcount:
             db.execute("DELETE FROM audio WHERE at < ?", (at - _REMEMBERED_SECONDS,))
     _note_change(db, job.id, job.tenant)
     number = _number(db, job.id)
+    # Written anew, as a job has a row or two; an update would have to find out which changed.
     db.execute("DELETE FROM work WHERE number = ?", (number,))
     for queue in {*entry.ready, *entry.running}:
         counts = (entry.ready.get(queue, 0), entry.running.get(queue, 0))
