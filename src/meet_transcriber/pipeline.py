@@ -363,7 +363,6 @@ def _collect(part: Part, engine: str, findings: Iterable[Finding]) -> PartResult
             removed.append(replace(finding, start=start, end=end))
         else:
             warnings.append(finding)
-    # Recognizers yield in order; text that was decoded again may come later.
     segments.sort(key=lambda segment: segment.start)
     return PartResult(
         part.index,

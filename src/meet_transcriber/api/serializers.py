@@ -51,6 +51,7 @@ def moment(seconds: float | None) -> str | None:
 
 def edition(job: Job) -> str:
     """Identifies the state of a transcript; changes with each rerun and each edit."""
+    # The key of the log of edits ends with an id that each edit makes anew.
     return f"{job.run}-{job.objects.get('edits.json', '').rpartition('.')[2] or '0'}"
 
 

@@ -188,6 +188,7 @@ class ApiKeyring:
 
     def create_first(self) -> NewKey | None:
         key_id = new_id()
+        # Settled by the store, so that of processes that start at once only one creates it.
         if self.list_keys() or self._settle("first_key", key_id) != key_id:
             return None  # there is one, another process creates it, or it was created and lost
         return self.create("admin", "", SCOPES, None, key_id)
@@ -244,6 +245,7 @@ class ApiKeyring:
 
     def _find_static(self, token: str) -> ApiKey | None:
         """Return a key of API_KEYS without reading the store; None where it must be read."""
+        # The first digest needs the pepper, which is read from the store.
         if not self._digested or id_in(token):
             return None
         found = self._checked(token, None)
@@ -294,6 +296,7 @@ class ApiKeyring:
             until = min(until, key.expires_at)
         if not same(key.digest, self._digest(token)):
             until = min(until, key.old_until)  # the secret from before a rotation
+        # The key's digest as it is now: rotating it ends its sessions.
         session = Session(self._digest(secret, "session"), key.id, key.digest, until)
         self._store.put_session(session, now)
         return self._session(key, secret, until)

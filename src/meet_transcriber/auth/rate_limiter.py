@@ -111,6 +111,7 @@ class Counters:
             try:
                 found = self._shared.count(requests)
             except StorageError as error:
+                # Not asked again with each request, which would each wait for its timeout.
                 self._local_until = time.monotonic() + _FALLBACK_SECONDS
                 log.warning("limits_counted_here", error=str(error))
             else:

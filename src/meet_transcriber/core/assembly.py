@@ -111,6 +111,7 @@ def _segments(
             words = attribute_words(recognized, diarization)
         kept, cuts = cut_loops(words)
         removed.extend(cuts)
+        # By identity, as equal words may be of several languages; cutting loops keeps the objects.
         languages = {id(word): language for (language, _), word in zip(pieces, words, strict=True)}
         for language, group in groupby(kept, key=lambda word: languages[id(word)]):
             found.extend(build_segments(tuple(group), language))
@@ -207,6 +208,7 @@ def join_at_seam(
                 and _same(left[one + step], right[two + step])
                 for step in (-2, -1, 1, 2)
             )
+            # A matching neighbour outweighs a second: a common word alone may match by chance.
             return abs(left[one].middle - seam) - neighbours
 
         one, two = min(pairs, key=distance)

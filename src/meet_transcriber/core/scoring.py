@@ -283,6 +283,7 @@ def diarization_errors(
     missed = false_alarm = confusion = total = 0.0
     for seconds, expected, actual in slices:
         correct = sum(mapping.get(speaker) in expected for speaker in actual)
+        # As in md-eval: of overlapping speech each speaker counts for all of its seconds.
         total += seconds * len(expected)
         missed += seconds * max(0, len(expected) - len(actual))
         false_alarm += seconds * max(0, len(actual) - len(expected))
@@ -330,6 +331,7 @@ def _best_mapping(slices: Sequence[Slice]) -> dict[str, str]:
                 shared[one, other] = shared.get((one, other), 0.0) + seconds
     references = sorted({one for one, _ in shared})
     hypotheses = sorted({other for _, other in shared})
+    # `assign` needs a row.
     if not references:
         return {}
     # extra columns let a reference speaker stay unmatched

@@ -256,6 +256,7 @@ def matches(voices: Mapping[str, Voice], people: Sequence[Person]) -> dict[str, 
     found: dict[str, Match] = {}
     taken: set[str] = set()
     pairs = [pair for label, voice in voices.items() for pair in _pairs(label, voice, people)]
+    # Ties go by label and id, so that a rerun finds the same people.
     for pair in sorted(pairs, key=lambda each: (-each.similarity, each.label, each.person.id)):
         if pair.label in found or pair.person.id in taken:
             continue
@@ -282,6 +283,7 @@ def _pairs(label: str, voice: Voice, people: Sequence[Person]) -> Iterator[_Pair
 
 def similarity(voice: Voice, person: Person) -> float | None:
     """Cosine to the person's nearest sample of the same network; None without such a sample."""
+    # Vectors of two networks have nothing to do with each other, even of one dimension.
     comparable = (each.voice for each in person.samples if each.voice.model == voice.model)
     return max((cosine(voice.vector, each.vector) for each in comparable), default=None)
 

@@ -212,7 +212,6 @@ class _Timed:
             wanted = max(sum(weights) / _LETTERS_PER_SECOND, _MIN_SECONDS * len(weights))
             if high - low >= wanted - 1e-9 or (first == 0 and last + 1 == len(self._words)):
                 break
-            # To the end first: words that fell together were aligned too early.
             if last + 1 < len(self._words):
                 last += 1
             else:

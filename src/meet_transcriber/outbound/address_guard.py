@@ -99,7 +99,9 @@ class AddressGuard:
     def resolve(self, host: str, port: int) -> list[str]:
         """Return the addresses of `host`; raises AddressRefused if one is forbidden, FetchError."""
         self._check_host(host)
+        # An address needs no resolver, which could answer something else for it.
         found = [host] if address_of(host) is not None else self._look_up(host, port)
+        # All of them, as the connection may use any.
         for text in found:
             self._check_address(host, text)
         return found

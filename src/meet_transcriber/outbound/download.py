@@ -169,7 +169,7 @@ class Fetcher:
                 f"{host} answered with status {response.status_code} instead of the recording; "
                 "check that the address is complete, still valid and needs no login."
             )
-        # Decoding could turn a small answer into any number of bytes.
+        # Decoding it could turn a small answer into any number of bytes.
         if headers.get("content-encoding", "").strip().lower() in _COMPRESSIONS:
             raise FetchError(f"{host} sends the file with a content encoding; upload it instead.")
         length = headers.get("content-length", "")

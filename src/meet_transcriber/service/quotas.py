@@ -67,6 +67,8 @@ class Quotas:
             StorageUnavailable: too many requests compete for the lock.
         """
         policy = self._policy
+        # Far from each limit, requests at the same time cannot exceed it and need not wait for the
+        # lock.
         contended = (
             (place and policy.max_jobs_in_flight is not None)
             or (begins and self._queue_may_fill())
@@ -110,6 +112,7 @@ class Quotas:
         if self._policy.max_stored_bytes is None:
             return None
         with self.admit(size_bytes=needed - reserved):
+            # Some ahead, as each count is a write of the record.
             left = (self.free_bytes() or 0) - (needed - reserved)
             ahead = _RESERVED_BYTES if left > _PLENTY * _RESERVED_BYTES else 0
             granted = needed + ahead
@@ -129,6 +132,7 @@ class Quotas:
     def _usage(self) -> Usage:
         policy = self._policy
         limits = policy.max_stored_bytes, policy.max_audio_seconds, policy.max_jobs_in_flight
+        # Without limits nothing need be counted, which is a read of the store.
         if limits == (None, None, None):
             return Usage()
         return self._context.jobs.usage(self._tenant, self._context.clock() - DAY_SECONDS)

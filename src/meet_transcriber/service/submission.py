@@ -114,6 +114,8 @@ class Submissions:
             self.context.fetcher.check(url)
             new = self._new_job(name, idempotency_key)
             job = self._reserve(replace(new, source_url=url))
+            # The digest of no bytes has the place of a file's, so that no file and address are the
+            # same.
             fingerprint = request.fingerprint(new.name, url, hashlib.sha256().hexdigest())
             try:
                 return self.begin(job, request, fingerprint)
@@ -254,6 +256,7 @@ class Submissions:
         job = self._find_by_key(new.idempotency_key)
         if job is None:
             self._quotas.check_queue()
+            # Before its bytes are sent, where not even one of them fits.
             self._quotas.check(size_bytes=1, seconds=0.0)
             with self._quotas.admit(place=True):
                 job = self.context.jobs.create(new)

@@ -127,6 +127,7 @@ class _FileWriter:
         self._unchecked += size
         if self._unchecked > _CHECK_BYTES:
             self._unchecked = 0
+            # A disk without any space left would also stop SQLite, and with it all other jobs.
             if shutil.disk_usage(self._file.fileno()).free < _RESERVE_BYTES:
                 raise OSError(errno.ENOSPC, "the reserve is left")
 
@@ -167,6 +168,8 @@ class DiskMediaStore:
     def _publish(self, temporary: Path, path: Path, key: str) -> None:
         try:
             with translated("write", key):
+                # Its folder may be deleted with its job at any time, which then is no error of the
+                # disk.
                 temporary.replace(path)
                 flush_folder(path.parent)
         except StorageError as error:
@@ -204,6 +207,7 @@ class DiskMediaStore:
             else:
                 with suppress(NotADirectoryError):
                     path.unlink(missing_ok=True)
+            # So that a store with many deleted jobs is not full of empty folders.
             folder = path.parent
             while folder != self._root and _remove_if_empty(folder):
                 folder = folder.parent

@@ -80,6 +80,7 @@ class ObjectMediaStore:
             StorageError: the URL or the configuration is invalid.
         """
         place = BucketUrl.parse(url, endpoint)
+        # Writing has more time: a part of an upload is larger than what is read at once.
         return cls(place.open(patience_seconds), place.open(6 * patience_seconds))
 
     def put(self, key: str, data: bytes | BinaryIO) -> None:
@@ -142,6 +143,7 @@ class ObjectMediaStore:
     def ping(self) -> None:
         """Write and delete a small object the first time; afterwards only list."""
         with translated("keep", "recordings"):
+            # Listing costs less, and shows as well that the store responds.
             if not self._may_write:
                 obstore.put(self._store, _PROBE, b"")
                 obstore.delete(self._store, _PROBE)
@@ -178,10 +180,12 @@ class _RangeReader:
 
     def fetch(self, position: int) -> tuple[int, bytes]:
         """Return the range that begins at `position`."""
+        # A jump, such as to an index at the end: what follows may not be wanted.
         if position != self._next:
             self._bytes = self._first
         end = min(self._size, position + self._bytes)
         with translated("read on in", self._key):
+            # Of this version only: parts of two objects would make a third.
             got = obstore.get(
                 self._store,
                 self._key,
@@ -344,6 +348,7 @@ class MultipartWriter:
 
     def finish(self) -> None:
         """Return once the object is stored; raises the errors of sending it."""
+        # Most objects are small, and one request stores them whole.
         if self._sent is None:
             self._send(bytes(self._buffer))
             return
@@ -370,6 +375,7 @@ class MultipartWriter:
         if self._sent is None:
             self._thread = ThreadPoolExecutor(1, thread_name_prefix="upload")
             self._sent = self._thread.submit(self._send, self._queued_parts())
+        # A put without a limit would wait for ever where the sending thread has failed meanwhile.
         while not self._sent.done():
             with suppress(Full):
                 self._parts.put(part, timeout=0.1)

@@ -230,6 +230,7 @@ def _distance(one: Array, other: Array) -> float:
     """Return the distance of two centroids in standard deviations along the line between them."""
     if min(len(one), len(other)) < _MIN_STEPS:
         return float("inf")
+    # Only along this line: in the other dimensions both vary with what is said.
     line = other.mean(axis=0) - one.mean(axis=0)
     along = line / max(np.linalg.norm(line), 1e-9)
     spread = np.sqrt(((one @ along).var() + (other @ along).var()) / 2)
@@ -264,6 +265,7 @@ def _split(voice: int, vectors: Array) -> VoiceSplit:
     centred = vectors - vectors.mean(axis=0)
     direction = np.linalg.eigh(centred.T @ centred)[1][:, -1]
     second = centred @ direction > 0
+    # Converges within a few rounds; the limit is for halves that alternate for ever.
     for _ in range(20):
         if second.all() or not second.any():
             break
@@ -274,6 +276,7 @@ def _split(voice: int, vectors: Array) -> VoiceSplit:
             break
         second = moved
     if second.all() or not second.any():
+        # Without a direction to split along, halves that are as near to each other as can be.
         second = np.arange(len(vectors)) % 2 == 1
         centres = np.stack([vectors[~second].mean(axis=0), vectors[second].mean(axis=0)])
     distance = _distance(vectors[~second], vectors[second])

@@ -136,6 +136,7 @@ class RedisCalls:
             try:
                 self._prepare()
                 return call()
+            # Subclasses of the connection error, which waiting does not mend.
             except _REFUSED:
                 raise
             except RedisConnectionError:
@@ -163,6 +164,7 @@ class RedisCalls:
         """Refuse cluster mode: Celery and our scripts need one node."""
         try:
             facts = self.client.info("cluster")
+        # A user without access to INFO is no reason to refuse the server.
         except NoPermissionError:
             return
         if isinstance(facts, dict) and facts.get("cluster_enabled"):
@@ -238,6 +240,7 @@ class RedisClock:
         if time.monotonic() - self._refreshed_at >= _REFRESH_SECONDS:
             with suppress(StorageError):
                 seconds, microseconds = self._calls.run(self._client.time)
+                # The time of the round trip is ignored: leases last for much longer.
                 self._offset = seconds + microseconds / 1e6 - time.monotonic()
             self._refreshed_at = time.monotonic()
         return time.time() if self._offset is None else time.monotonic() + self._offset

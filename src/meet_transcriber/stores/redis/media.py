@@ -244,6 +244,7 @@ class RedisMediaStore:
         chunk: bytes | None = self._calls.command("HGET", self._chunks + manifest.id, number)
         if chunk is not None:
             return chunk
+        # The same manifest still names the missing chunk, so nobody deleted it on purpose.
         if self._calls.command("HGET", self._manifests, key) == str(manifest).encode():
             raise StorageError(
                 f"Cannot read {key}: Redis has dropped a part of it. Upload it again, and set "
@@ -284,6 +285,7 @@ class _ChunkWriter:
 
     def abandon(self) -> None:
         """Free the bytes that were sent."""
+        # Before its first chunk a write has left nothing.
         if self._number:
             self._store.abandon(self._id)
 
