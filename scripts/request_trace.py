@@ -6,12 +6,14 @@ maintenance thread runs beside it and the first request imports modules.
 """
 
 import importlib
+import multiprocessing
 import os
 import sys
 import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager
 from importlib.resources import files
 from pathlib import Path
@@ -88,9 +90,19 @@ class CallTrace:
 
 def rows() -> list[tuple[str, str]]:
     """What `POST /transcribe` and `PATCH .../segments/0` enter, as rows of a table."""
+    found = []
+    for mode in ("required", "loopback"):  # the second is that of `serve` and `demo`
+        # Each in a new process, as the app of a process is made when it is imported.
+        with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as process:
+            found += process.submit(_rows_of, mode).result()
+    return found
+
+
+def _rows_of(auth_mode: str) -> list[tuple[str, str]]:
     with tempfile.TemporaryDirectory(prefix="request-trace-") as folder:
         os.environ |= {
             "API_KEYS": f"trace:{KEY}:submit+read",
+            "AUTH_MODE": auth_mode,
             "DATA_DIR": folder,
             "LOG_LEVEL": "ERROR",
             "MODELS_DIR": str(MODELS),
@@ -105,7 +117,8 @@ def rows() -> list[tuple[str, str]]:
             traced = trace.until_the_answer(app)
             with TestClient(traced, base_url="http://127.0.0.1", client=address) as client:
                 client.headers["Authorization"] = f"Bearer {KEY}"
-                return _requests(trace, client)
+                found = _requests(trace, client)
+                return [(f"{name}, {auth_mode}", counts) for name, counts in found]
         finally:
             trace.close()
 
