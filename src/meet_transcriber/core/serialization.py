@@ -194,6 +194,7 @@ def _literal_reader(choices: tuple[Any, ...]) -> _Reader:
 
 def _atom_reader(kind: Any) -> _Reader:
     def read(data: Any) -> Any:
+        # To Python, true is an integer.
         if not isinstance(data, kind) or (isinstance(data, bool) and kind is not bool):
             raise _wrong_type(data)
         return data
@@ -206,6 +207,7 @@ def _float(data: Any) -> float:
         return data
     if not isinstance(data, int | float) or isinstance(data, bool):
         raise _wrong_type(data)
+    # A float could not hold it exactly, and would be written back as another number.
     if isinstance(data, int) and abs(data) > MAX_EXACT_INTEGER:
         raise _wrong_type(data)
     return float(data)

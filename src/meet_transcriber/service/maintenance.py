@@ -206,6 +206,7 @@ class Maintenance:
         self._release_leases(until, lambda job: expired(job, self._context.clock(), dead=workers))
 
     def _release_leases(self, until: float, change: Callable[[Job], Job]) -> None:
+        # All of them: another batch would begin with the jobs of this one that stay due.
         limit = _BATCH
         while len(job_ids := self._context.jobs.due(until, limit)) == limit:
             limit *= 4
@@ -231,11 +232,14 @@ class Maintenance:
                 if time.monotonic() > ends:
                     return
                 self._try(job_id, partial(self._process, job_id))
+            # The lock is extended with each batch, and lost to another process if this one was too
+            # slow.
             more = len(job_ids) == _BATCH and self._hold()
 
     def _due(self) -> list[str]:
         """The next jobs that are due, past those that wait or are being worked on."""
         skipped = self._delayed.ids() | self._objects.jobs() | self._webhooks.jobs()
+        # As many more as are skipped, or a batch of jobs that wait would hide all others.
         found = self._context.jobs.due(self._context.clock(), _BATCH + len(skipped))
         return [job_id for job_id in found if job_id not in skipped][:_BATCH]
 
@@ -271,6 +275,7 @@ class Maintenance:
         job = self._release_lease(job_id, lambda job: _expire(expired(job, now), now, old))
         if job.tidy_at is not None and job.tidy_at <= now:
             call = partial(self._tidy, job.id)
+            # The queue of this tenant is full: the job stays due, and is looked at later.
             if not self._objects.submit(job.tenant, job.id, call):
                 self._delayed.delay(job.id, _RETRY_SECONDS)
         elif job.expires_at is not None and job.expires_at <= now:

@@ -337,6 +337,7 @@ def _reference(name: str, url: str) -> Reference:
         raise _refused(name, "is not a data URL such as data:audio/wav;base64,...")
     audio = url[head.end() :]
     try:
+        # Checked only; it is stored as it came, and decoded by the task that needs it.
         base64.b64decode(audio, validate=True)
     except binascii.Error as error:
         raise _refused(name, "is not base64") from error
@@ -408,6 +409,7 @@ def read_request(
     form = parse_form(sent, task)
     catalogue.entry(form.model)
     notes: tuple[TranscriptWarning, ...] = ()
+    # Refusing it would stop clients that always send their default.
     if form.temperature:
         about = f"temperature {form.temperature:g} changed nothing: decoding always begins at 0."
         notes = (TranscriptWarning("temperature_ignored", about),)

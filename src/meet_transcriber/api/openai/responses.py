@@ -87,6 +87,7 @@ class JobWaiter:
                     if not self._keeps:
                         await run_in_threadpool(self._delete)
                     raise ClientDisconnect
+                # A request may wait for hours; its key was checked only at the beginning.
                 if not await key_holds(self.request):
                     raise KeyRefused("This API key was revoked while the job was in progress.")
                 changed = (await subscription.next(CHECK_SECONDS)).changed
@@ -271,6 +272,7 @@ class Deltas:
         return [self._delta(segment) for segment in self._in_order()]
 
     def _in_order(self) -> Iterator[Segment]:
+        # Parts are finished in any order; text is sent only up to the first that is missing.
         while (name := f"parts/{self._next:04d}.json") in self._known:
             self._next += 1
             yield from self._waiting.pop(name, [])

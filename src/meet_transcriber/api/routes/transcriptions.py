@@ -81,6 +81,7 @@ async def list_transcriptions(
     if search is not None:
         mark_content_read(request)
         return await run_compute(request, _search, service, search, limit)
+    # One more than is shown says whether there is another page.
     query = JobQuery(limit + 1, order, after or None, states, q)
     return await run_in_threadpool(_page, service, query)
 
@@ -320,6 +321,7 @@ class StatusCache:
             changes = self._feed.changes_now(tenant or "", since)
         else:
             changes = await self._feed.changes(tenant or "", since)
+        # With and without the transcript.
         stale = [(tenant, job_id, flag) for job_id in changes.jobs for flag in (False, True)]
         if changes.missed:
             stale = [key for key in self._kept if key[0] == tenant]
@@ -332,6 +334,7 @@ class StatusCache:
         self._drop(key)
         self._kept[key] = status
         self._bytes += len(status.body)
+        # A dict keeps the order of insertion, so the first is the one rendered longest ago.
         while self._bytes > self._most_bytes:
             self._drop(next(iter(self._kept)))
 
@@ -363,6 +366,7 @@ def _completed_status(queries: JobQueries, job: Job) -> Status:
     transcript = queries.transcript_of(job)
     written = export(transcript, "json", job.options.word_timestamps).strip()
     data = serializers.dumped(serializers.status(job, queries.wait(job)))
+    # Joined as bytes: a transcript of hours is encoded once, by its exporter.
     data = data[:-1] + b',"transcript":' + written + b"}"
     return Status(data, f'"{_tag(job)}"', None, math.inf, has_transcript=True)
 

@@ -86,6 +86,7 @@ def _fitting_batch_size(model_bytes: int) -> int:
     gpus = gpu_memory()
     if not gpus:
         return _MAX_GPU_BATCH // 2
+    # CUDA numbers only the visible GPUs, the driver's library all of them.
     visible = os.environ.get("CUDA_VISIBLE_DEVICES", "").split(",")[0].strip()
     gpu = next((each for each in gpus if each.name == visible), gpus[0])
     free = gpu.size_bytes - gpu.used_bytes
@@ -265,6 +266,7 @@ def _serve(connection: "Connection[Any, Any]") -> None:
         try:
             found = list(recognizer.recognize(audio, speech, options, connection.send))
         except RecognitionFailed as error:  # the GPU cannot be used any more
+            # A CUDA context does not recover from an error; only a new process can go on.
             connection.send(ChildFailed(str(error.__cause__ or error)))
             return
         except TranscriptionError as error:

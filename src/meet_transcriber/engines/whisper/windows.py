@@ -123,6 +123,7 @@ def split_window(audio: Waveform, window: Window) -> tuple[Window, Window] | Non
 
         def merit(gap: tuple[Span, Span]) -> float:
             offset = window.to_window_time(gap[1].start)
+            # A pause at the edge has to be half a second longer than one in the middle.
             return gap[1].start - gap[0].end - abs(offset - middle) / window.duration
 
         at = window.speech.index(max(gaps, key=merit)[1])
@@ -140,6 +141,7 @@ def quietest_moment(audio: Waveform, start: float, end: float) -> float:
     samples = _samples(audio, Span(start, end))
     if len(samples) <= _SMOOTH_SAMPLES:
         return (start + end) / 2
+    # A difference of cumulative sums is the energy of any stretch, without adding it up again.
     energy = np.concatenate([[0.0], np.cumsum(np.square(samples, dtype=np.float64))])
     sums = energy[_SMOOTH_SAMPLES:] - energy[:-_SMOOTH_SAMPLES]
     place = int(np.argmin(sums[::_HOP_SAMPLES])) * _HOP_SAMPLES
@@ -158,6 +160,7 @@ def _split_long(audio: Waveform, span: Span) -> list[_Stretch]:
     """Return the span, in stretches that fit into a window."""
     found: list[_Stretch] = []
     seam, start = None, span.start
+    # `_pieces` adds the margins.
     longest = MAX_WINDOW_SECONDS - 2 * _MARGIN_SECONDS
     while span.end - start > longest:
         latest = start + longest - OVERLAP_SECONDS
