@@ -15,6 +15,8 @@ from meet_transcriber.core.errors import RateLimited
 T = TypeVar("T")
 
 RETRY_SECONDS = 5.0
+STOPPING = "The server is stopping; try again."
+"""What to tell the caller of a call that a shutdown cancelled."""
 
 
 def _serve(calls: "SimpleQueue[Callable[[], None] | None]") -> None:
