@@ -19,3 +19,12 @@ def test_hostile_receivers_and_a_bucket_that_deletes_nothing_change_nothing() ->
     assert outcome.refused > 0
     assert (outcome.lost, outcome.doubled, outcome.stuck) == (0, 0, 0), outcome.why
     assert (outcome.untold, outcome.told_twice) == (0, 0)
+
+
+def test_a_celery_worker_holds_no_more_messages_than_it_has_slots() -> None:
+    """`python -m benchmarks.soak --celery` does so with 10,000 tasks."""
+    outcome = soak(Plan(jobs=8, parts=37, workers=2, seconds=0.0, celery=True))
+    assert outcome.held == 2
+    assert outcome.messages >= outcome.tasks == 8 * 40
+    assert (outcome.lost, outcome.doubled, outcome.stuck) == (0, 0, 0), outcome.why
+    assert (outcome.orphans, outcome.untold, outcome.told_twice) == (0, 0, 0)
