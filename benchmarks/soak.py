@@ -32,6 +32,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from typing import Any
 
 import httpx
 import redis
@@ -150,8 +151,9 @@ class HeldMessages:
     """The setting of Redis that this needs."""
 
     def __init__(self, url: str) -> None:
-        self._client = redis.Redis.from_url(url)
-        self._events = self._client.pubsub(ignore_subscribe_messages=True)
+        client: Any = redis.Redis.from_url(url)
+        self._client = client
+        self._events = client.pubsub(ignore_subscribe_messages=True)
         self.taken = self.now = self.most = 0
 
     def __enter__(self) -> "HeldMessages":

@@ -16,7 +16,7 @@ from tests.simulated.engines import make_engines
 app = build(load_settings(), make_engines)
 
 
-@signals.worker_ready.connect
+@signals.worker_ready.connect  # type: ignore[untyped-decorator]
 def drift(sender: Any, **_: object) -> None:
     """Let the count drift."""
     sender.qos.increment_eventually(int(os.environ.get("SIMULATED_DRIFT", "0")))
