@@ -189,6 +189,7 @@ class Soak:
         self.system = System(
             folder,
             REDIS_URL=redis_url,
+            REDIS_MEDIA_BUDGET_MB=1024,
             OUTBOUND_ALLOW="127.0.0.0/8",
             LEASE_SECONDS=LEASE_SECONDS,
             # by default a task fails after three lost workers; here some lose as many by chance
