@@ -70,12 +70,13 @@ class Plan:
 @dataclass
 class Outcome:
     """
-    Result of a run; `kills`, `in_commits`, `repeated`, `refused` and `seconds` may be above 0.
+    Result of a run; of the counts only those of `bad` are faults.
 
     Attributes:
         orphans: objects that no record names; not counted where the bucket deletes nothing.
-        untold: jobs of the good receiver of which it was not told.
+        untold: jobs of which a receiver that accepts webhooks, slow or not, was not told.
         told_twice: those of which it was told by two webhooks; the same one again is `repeated`.
+        unsent: attempts on record that no receiver saw, at most one for each kill.
         refused: requests to delete that the bucket refused.
         tasks: those that are done.
         messages: how many the Celery worker took; more than there are tasks do no harm.
@@ -92,6 +93,7 @@ class Outcome:
     untold: int = 0
     told_twice: int = 0
     repeated: int = 0
+    unsent: int = 0
     refused: int = 0
     tasks: int = 0
     messages: int = 0
@@ -99,6 +101,14 @@ class Outcome:
     hoarded: int = 0
     seconds: float = 0.0
     why: list[str] = field(default_factory=list)
+
+    @property
+    def bad(self) -> dict[str, int]:
+        """What must not be, where it is."""
+        names = ("lost", "doubled", "stuck", "orphans", "untold", "told_twice", "hoarded")
+        found = {name: getattr(self, name) for name in names}
+        found["unsent"] = max(self.unsent - self.kills, 0)
+        return {name: count for name, count in found.items() if count}
 
 
 class Receiver:
@@ -113,6 +123,7 @@ class Receiver:
 
     def __init__(self, host: str = "127.0.0.1", status: int = 204, delay: float = 0.0) -> None:
         self.ids: Counter[tuple[str, str]] = Counter()
+        self.accepts = status < 400 and delay < 5
         receiver = self
 
         class Handler(BaseHTTPRequestHandler):
@@ -284,11 +295,15 @@ class Soak:
         outcome.untold = len(self._untold(jobs))
         outcome.told_twice = sum(count - 1 for count in told.values())
         outcome.repeated = sum(count - 1 for count in self._receiver.ids.values())
+        seen = sum(each.ids.total() for each in (self._receiver, *self._others))
+        hooks = [self.system.job(job_id).webhook for job_id in jobs]  # after those that were seen
+        outcome.unsent = sum(hook.attempts for hook in hooks if hook) - seen
         return outcome
 
     def _untold(self, jobs: list[str]) -> set[str]:
-        wanted = {job for at, job in enumerate(jobs) if self._receiver_of(at) is self._receiver}
-        return wanted - {job_id for job_id, _ in list(self._receiver.ids)}
+        accepting = [each for each in (self._receiver, *self._others) if each.accepts]
+        wanted = {job for at, job in enumerate(jobs) if self._receiver_of(at) in accepting}
+        return wanted - {job_id for each in accepting for job_id, _ in list(each.ids)}
 
     def _count_objects(self, jobs: list[str], outcome: Outcome) -> None:
         named: set[str] = set()
@@ -356,8 +371,7 @@ def main() -> int:
     outcome = soak(Plan(**vars(parser.parse_args())))
     for name, value in vars(outcome).items():
         print(f"{name:12s} {value}")
-    bad = ("lost", "doubled", "stuck", "orphans", "untold", "told_twice", "hoarded")
-    return int(any(getattr(outcome, name) for name in bad))
+    return int(bool(outcome.bad))
 
 
 if __name__ == "__main__":
