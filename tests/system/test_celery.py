@@ -152,8 +152,9 @@ def test_a_worker_waits_for_redis_to_start(system: System, redis: RedisServer) -
     assert system.ended(system.submit(seconds=1)).state == "completed"
 
 
-def test_an_unusable_worker_exits(system: System) -> None:
-    assert system.celery(MEDIA_URL="ftp://nowhere").wait(30) == 0
+@pytest.mark.parametrize("why", [{"MEDIA_URL": "ftp://nowhere"}, {"SIMULATED_DEFECT": "1"}])
+def test_an_unusable_worker_exits(system: System, why: dict[str, str]) -> None:
+    assert system.celery(**why).wait(30) == 0
 
 
 def test_an_embedded_worker_works_on_redis_without_celery(system: System) -> None:

@@ -126,14 +126,16 @@ class CeleryChildren:
     def _run(self) -> None:
         try:
             process = connect(self._make, self._should_stop)
-        except TranscriptionError as error:
-            log.critical("worker_unusable", error=str(error))
+            if process is None:
+                return
+            process.start()
+            self._release_dead_siblings(process)
+        except Exception as error:  # the outermost frame of this thread
+            unexpected = None if isinstance(error, TranscriptionError) else error
+            reason = str(error) or type(error).__name__
+            log.critical("worker_unusable", error=reason, exc_info=unexpected)
             os.kill(os.getppid(), signal.SIGTERM)  # rather than take messages without working
             return
-        if process is None:
-            return
-        process.start()
-        self._release_dead_siblings(process)
         self._process = process
         self._ready.set()
         threading.Thread(target=self._watch, args=(process,), name="watch", daemon=True).start()
