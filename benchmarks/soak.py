@@ -2,7 +2,7 @@
 Soak test: many jobs of many parts, with workers that are killed repeatedly.
 
     python -m benchmarks.soak [--jobs 200] [--parts 8] [--workers 4] [--kills 100] [--seconds 0.5]
-        [--hostile]
+        [--hostile | --celery]
 
 A real Redis stores jobs and recordings. Engines only sleep. Two thirds of the kills are at random
 moments, a third during commits. Repeated work is counted by a ledger outside the service and by a
@@ -10,6 +10,10 @@ receiver of webhooks; lost work by the transcripts.
 
 With --hostile, recordings are in a bucket that refuses to delete anything, and only every second
 job has that receiver: the others' never answer, answer slowly, or answer with 500.
+
+With --celery one Celery worker with as many slots as `--workers` does all, and is not killed; its
+prefetch count is far too high. Redis tells of every message that it takes and acknowledges, so the
+most that it held at once is exact. 10,000 tasks: --celery --jobs 200 --parts 47 --seconds 0
 """
 
 import argparse
@@ -28,8 +32,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from typing import Any
 
 import httpx
+import redis
 
 from meet_transcriber.core.options import Options
 from meet_transcriber.service import SubmissionRequest
@@ -41,6 +47,7 @@ from tests.system.media_servers import aws_environment, moto_server
 COMMIT_SHARE = 1 / 3
 LEASE_SECONDS = 2
 _STUCK_SECONDS = 900.0
+_DRIFT = 1000
 
 
 @dataclass
@@ -53,18 +60,28 @@ class Plan:
     kills: int = 100
     seconds: float = 0.5
     hostile: bool = False
+    celery: bool = False
+
+    def __post_init__(self) -> None:
+        if self.celery:  # messages of a killed worker stay with it for hours
+            self.kills = 0
 
 
 @dataclass
 class Outcome:
     """
-    Result of a run; `kills`, `in_commits`, `repeated`, `refused` and `seconds` may be above 0.
+    Result of a run; of the counts only those of `bad` are faults.
 
     Attributes:
         orphans: objects that no record names; not counted where the bucket deletes nothing.
-        untold: jobs of the good receiver of which it was not told.
+        untold: jobs of which a receiver that accepts webhooks, slow or not, was not told.
         told_twice: those of which it was told by two webhooks; the same one again is `repeated`.
+        unsent: attempts on record that no receiver saw, at most one for each kill.
         refused: requests to delete that the bucket refused.
+        tasks: those that are done.
+        messages: how many the Celery worker took; more than there are tasks do no harm.
+        held: the most that it held at once.
+        hoarded: so many more than it has slots.
     """
 
     kills: int = 0
@@ -76,9 +93,22 @@ class Outcome:
     untold: int = 0
     told_twice: int = 0
     repeated: int = 0
+    unsent: int = 0
     refused: int = 0
+    tasks: int = 0
+    messages: int = 0
+    held: int = 0
+    hoarded: int = 0
     seconds: float = 0.0
     why: list[str] = field(default_factory=list)
+
+    @property
+    def bad(self) -> dict[str, int]:
+        """What must not be, where it is."""
+        names = ("lost", "doubled", "stuck", "orphans", "untold", "told_twice", "hoarded")
+        found = {name: getattr(self, name) for name in names}
+        found["unsent"] = max(self.unsent - self.kills, 0)
+        return {name: count for name, count in found.items() if count}
 
 
 class Receiver:
@@ -93,6 +123,7 @@ class Receiver:
 
     def __init__(self, host: str = "127.0.0.1", status: int = 204, delay: float = 0.0) -> None:
         self.ids: Counter[tuple[str, str]] = Counter()
+        self.accepts = status < 400 and delay < 5
         receiver = self
 
         class Handler(BaseHTTPRequestHandler):
@@ -118,6 +149,40 @@ class Receiver:
         self._server.server_close()
 
 
+class HeldMessages:
+    """
+    Counts the messages that Celery's workers hold, within the context.
+
+    Attributes:
+        taken: all that were taken from the queues.
+        now, most: taken and not acknowledged.
+    """
+
+    EVENTS = "notify-keyspace-events Kh"
+    """The setting of Redis that this needs."""
+
+    def __init__(self, url: str) -> None:
+        client: Any = redis.Redis.from_url(url)
+        self._client = client
+        self._events = client.pubsub(ignore_subscribe_messages=True)
+        self.taken = self.now = self.most = 0
+
+    def __enter__(self) -> "HeldMessages":
+        self._events.subscribe(**{"__keyspace@0__:unacked": self._count})
+        self._thread = self._events.run_in_thread(sleep_time=0.1, daemon=True)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._thread.stop()
+        self._thread.join()
+        self._client.close()
+
+    def _count(self, event: dict[str, bytes]) -> None:
+        self.taken += event["data"] == b"hset"
+        self.now += {b"hset": 1, b"hdel": -1}.get(event["data"], 0)
+        self.most = max(self.most, self.now)
+
+
 class Soak:
     """One run."""
 
@@ -135,6 +200,7 @@ class Soak:
         self.system = System(
             folder,
             REDIS_URL=redis_url,
+            REDIS_MEDIA_BUDGET_MB=1024,
             OUTBOUND_ALLOW="127.0.0.0/8",
             LEASE_SECONDS=LEASE_SECONDS,
             # by default a task fails after three lost workers; here some lose as many by chance
@@ -145,6 +211,7 @@ class Soak:
             SOAK_DEATHS=self._deaths,
             SOAK_SHARE=4 * in_commits / commits,
             SOAK_MOST=in_commits,
+            SIMULATED_DRIFT=_DRIFT,
             **variables,
         )
         self._workers: list[subprocess.Popen[bytes]] = []
@@ -186,14 +253,20 @@ class Soak:
                 self._kill()
                 next_kill = time.monotonic() + self._chance.uniform(0.5, 1.5) * pause
             open_jobs -= {each for each in list(open_jobs)[:20] if self.system.job(each).ended}
-            time.sleep(0.05)
+            time.sleep(0.5 if self._plan.celery else 0.05)
         self._settle(jobs)
         return len(open_jobs)
 
     def _man(self) -> None:
         self._workers = [worker for worker in self._workers if worker.poll() is None]
-        while len(self._workers) < self._plan.workers:
-            self._workers.append(self.system.start("-m", "tests.simulated.crashing_worker"))
+        celery = self._plan.celery
+        while len(self._workers) < (1 if celery else self._plan.workers):
+            slots = f"--concurrency={self._plan.workers}"
+            self._workers.append(
+                self.system.celery("soak", slots)
+                if celery
+                else self.system.start("-m", "tests.simulated.crashing_worker")
+            )
 
     def _kill(self) -> None:
         victim = self._chance.choice(self._workers)
@@ -222,11 +295,15 @@ class Soak:
         outcome.untold = len(self._untold(jobs))
         outcome.told_twice = sum(count - 1 for count in told.values())
         outcome.repeated = sum(count - 1 for count in self._receiver.ids.values())
+        seen = sum(each.ids.total() for each in (self._receiver, *self._others))
+        hooks = [self.system.job(job_id).webhook for job_id in jobs]  # after those that were seen
+        outcome.unsent = sum(hook.attempts for hook in hooks if hook) - seen
         return outcome
 
     def _untold(self, jobs: list[str]) -> set[str]:
-        wanted = {job for at, job in enumerate(jobs) if self._receiver_of(at) is self._receiver}
-        return wanted - {job_id for job_id, _ in list(self._receiver.ids)}
+        accepting = [each for each in (self._receiver, *self._others) if each.accepts]
+        wanted = {job for at, job in enumerate(jobs) if self._receiver_of(at) in accepting}
+        return wanted - {job_id for each in accepting for job_id, _ in list(each.ids)}
 
     def _count_objects(self, jobs: list[str], outcome: Outcome) -> None:
         named: set[str] = set()
@@ -234,6 +311,9 @@ class Soak:
             job = self.system.job(job_id)
             named |= set(job.objects.values())
             parts = sum(name.startswith("parts/") for name in job.objects)
+            outcome.tasks += sum(task.state == "done" for task in job.tasks)
+            if self._plan.celery:
+                outcome.doubled += job.fence - len(job.tasks)  # a fence is a claim
             if job.state != "completed" or parts != self._plan.parts:
                 outcome.lost += 1
                 outcome.why.append(f"{job.id}: {job.state}, {parts} parts, {job.error}")
@@ -251,13 +331,17 @@ def soak(plan: Plan) -> Outcome:
     """Run with a new Redis and folder."""
     with contextlib.ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
-        server = stack.enter_context(RedisServer(folder))
+        events = [HeldMessages.EVENTS] if plan.celery else []
+        server = stack.enter_context(RedisServer(folder, options=events))
         bucket = stack.enter_context(_stubborn_bucket(folder)) if plan.hostile else None
         variables = {"MEDIA_URL": "s3://meetings", "AUDIO_RETENTION": "delete"} if bucket else {}
+        held = stack.enter_context(HeldMessages(server.url))
         run = Soak(plan, folder / "system", server.url, **variables)
         with run.system:
             outcome = run.run()
         outcome.refused = bucket.failed if bucket else 0
+        outcome.messages, outcome.held = held.taken, held.most
+        outcome.hoarded = max(held.most - plan.workers, 0)
         return outcome
 
 
@@ -279,15 +363,15 @@ def _stubborn_bucket(folder: Path) -> Iterator[FailingProxy]:
 def main() -> int:
     """Print the result."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--hostile", action="store_true")
     for name, kind in Plan.__annotations__.items():
-        if name != "hostile":
+        if kind is bool:
+            parser.add_argument(f"--{name}", action="store_true")
+        else:
             parser.add_argument(f"--{name}", type=kind, default=getattr(Plan, name))
     outcome = soak(Plan(**vars(parser.parse_args())))
     for name, value in vars(outcome).items():
         print(f"{name:12s} {value}")
-    bad = ("lost", "doubled", "stuck", "orphans", "untold", "told_twice")
-    return int(any(getattr(outcome, name) for name in bad))
+    return int(bool(outcome.bad))
 
 
 if __name__ == "__main__":

@@ -4,6 +4,7 @@ A recognizer, a diarizer and a speech detector whose cost the environment sets.
 SIMULATED_PART_SECONDS: what a part takes; SIMULATED_DIARIZE_SECONDS: what diarizing takes;
 SIMULATED_DEAF=1: neither listens to progress while it works, as one long call into C would.
 SIMULATED_VOICES=tones: speakers are told by the pitch of a tone (`TonalDiarizer`).
+SIMULATED_DEFECT=1: they cannot be made, for a reason that was not foreseen.
 SIMULATED_LOG: a file that gets one line when a task begins and one when it is done.
 
 A job whose `initial_prompt` is `hungry` makes the recognizer ask for a gigabyte of memory; one
@@ -31,6 +32,8 @@ _STEP_SECONDS = 0.02
 
 def make_engines(settings: Settings, fetching: OnFetch) -> Engines:
     """Engines as a worker wants them."""
+    if os.environ.get("SIMULATED_DEFECT") == "1":
+        raise ZeroDivisionError
     recognizer, diarizer, detector = SimulatedRecognizer(), SimulatedDiarizer(), EverySecond()
     return Engines(lambda: Chosen(recognizer), lambda: Chosen(diarizer), lambda: detector)
 

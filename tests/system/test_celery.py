@@ -10,6 +10,8 @@ from pathlib import Path
 
 import pytest
 
+from meet_transcriber.core.jobs import QUEUES
+from meet_transcriber.queues.celery import CeleryQueue
 from tests.integration.hearing import TINY
 from tests.redis_server import RedisServer
 from tests.simulated.once import completes
@@ -127,6 +129,21 @@ def test_a_killed_and_restarted_redis_loses_nothing(system: System, redis: Redis
     assert len(system.lines("recognize begins")) <= 5
 
 
+def test_a_worker_that_gets_no_messages_looks_for_work(system: System, redis: RedisServer) -> None:
+    """Celery's consumers may stop to receive, such as after a lost connection."""
+    worker = system.celery()
+    assert isinstance(system.queue, CeleryQueue)
+    control = system.queue.app.control
+    wait_for(lambda: control.ping(timeout=0.5))
+    for queue in QUEUES:
+        assert control.cancel_consumer(queue, reply=True, timeout=10, limit=1)
+    job_id = system.submit(seconds=3)
+    assert system.ended(job_id).state == "completed"
+    assert len(system.lines("recognize begins")) == 3
+    assert system.queue.length("recognize") >= 3
+    assert end(worker) < 10.0
+
+
 def test_a_worker_waits_for_redis_to_start(system: System, redis: RedisServer) -> None:
     redis.stop()
     worker = system.celery()
@@ -135,8 +152,9 @@ def test_a_worker_waits_for_redis_to_start(system: System, redis: RedisServer) -
     assert system.ended(system.submit(seconds=1)).state == "completed"
 
 
-def test_an_unusable_worker_exits(system: System) -> None:
-    assert system.celery(MEDIA_URL="ftp://nowhere").wait(30) == 0
+@pytest.mark.parametrize("why", [{"MEDIA_URL": "ftp://nowhere"}, {"SIMULATED_DEFECT": "1"}])
+def test_an_unusable_worker_exits(system: System, why: dict[str, str]) -> None:
+    assert system.celery(**why).wait(30) == 0
 
 
 def test_an_embedded_worker_works_on_redis_without_celery(system: System) -> None:

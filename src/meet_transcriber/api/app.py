@@ -223,9 +223,11 @@ def build(settings: Settings) -> FastAPI:
 
 
 def _begin_to_stop(app: FastAPI) -> None:
-    """End event streams, and the requests whose computing has not begun."""
+    """End event streams, and the requests whose calls wait for a thread."""
     app.state.stopping.set()
     app.state.compute.shutdown()
+    app.state.probe_executor.shutdown()
+    app.state.service.context.probes.executor.shutdown()
 
 
 def _show_first_key(settings: Settings, access: auth.AuthContext) -> None:

@@ -7,7 +7,7 @@ from typing import Any, ParamSpec, TypeVar
 from starlette.requests import ClientDisconnect, Request
 
 from meet_transcriber.core.errors import StorageUnavailable
-from meet_transcriber.core.executors import FairExecutor
+from meet_transcriber.core.executors import STOPPING, FairExecutor
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -49,11 +49,16 @@ async def run_compute(
         return await result
     except asyncio.CancelledError:
         future.cancel()
-        if result.cancelled() and not asyncio.current_task().cancelling():  # type: ignore[union-attr]
-            raise StorageUnavailable("The server is stopping; try again.") from None
+        check_not_stopping(result)
         raise
     finally:
         left.cancel()
+
+
+def check_not_stopping(result: asyncio.Future[Any]) -> None:
+    """Raise StorageUnavailable if a shutdown cancelled this call, and not its request."""
+    if result.cancelled() and not asyncio.current_task().cancelling():  # type: ignore[union-attr]
+        raise StorageUnavailable(STOPPING) from None
 
 
 async def _wait_until_left(request: Request) -> None:

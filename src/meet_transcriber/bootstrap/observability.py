@@ -206,6 +206,11 @@ class StoreMetrics:
         busy = [now - each.since for each in workers if each.state == "working" and each.since]
         yield "transcription_longest_task_seconds", (), max([0.0, *busy])
         yield from self._workers(workers)
+        for queue in QUEUES:
+            idle = [now - each.since for each in workers if _idle(each, queue)]
+            # fetches may wait, because only some of each tenant run at once
+            overlooked = idle and backlog.ready.get(queue) and jobs.ready((queue,), 1)
+            yield "transcription_idle_worker_seconds", (queue,), max(idle) if overlooked else 0.0
 
     def _workers(self, workers: list[WorkerInfo]) -> "Iterator[Sample]":
         for queue in QUEUES:
@@ -217,6 +222,10 @@ class StoreMetrics:
             self._seen[queue] = max(seen, self._seen.get(queue, 0.0))
             if seen_at := self._seen[queue]:
                 yield "transcription_worker_last_seen_timestamp_seconds", (queue,), seen_at
+
+
+def _idle(worker: WorkerInfo, queue: str) -> bool:
+    return worker.state == "ready" and not worker.problem and queue in worker.queues
 
 
 def _capacity(store: str, stored: JobStore | MediaStore) -> "Iterator[Sample]":

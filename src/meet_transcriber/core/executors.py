@@ -20,6 +20,8 @@ A = TypeVar("A")
 
 RETRY_SECONDS = 5.0
 MOST_QUESTIONS = 200
+STOPPING = "The server is stopping; try again."
+"""What to tell the caller of a call that a shutdown cancelled."""
 
 
 def _serve(calls: "SimpleQueue[Callable[[], None] | None]") -> None:

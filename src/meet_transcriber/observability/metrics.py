@@ -110,6 +110,8 @@ OBSERVED = (
         "that are not recognized yet.", (), "API"),
     MetricSpec("transcription_workers", "gauge", "Workers seen in the last 15 seconds.",
         ("queue", "state"), "API"),
+    MetricSpec("transcription_idle_worker_seconds", "gauge", "Seconds that a worker has been idle "
+        "although a task is ready that is no fetch; 0 if there is none.", ("queue",), "API"),
     MetricSpec("transcription_longest_task_seconds", "gauge", "Seconds that the longest running "
         "task has taken; 0 if none runs.", (), "API"),
     MetricSpec("transcription_worker_last_seen_timestamp_seconds", "gauge", "When a worker of "

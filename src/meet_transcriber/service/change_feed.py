@@ -232,7 +232,7 @@ class _Channel:
         self, job_ids: Collection[str], waiting: Iterable[JobUpdate], snapshot: bool
     ) -> tuple[list[JobUpdate], list[JobUpdate]]:
         updates = [self._update(job_id) for job_id in job_ids]
-        updates += self._moved(each for each in waiting if each.job_id not in job_ids)
+        updates += self._moved([each for each in waiting if each.job_id not in job_ids])
         newest = self._queries.page(JobQuery(limit=SNAPSHOT_JOBS)) if snapshot else []
         return updates, [JobUpdate(job.id, job, self._queries.wait(job)) for job in newest]
 
@@ -248,11 +248,12 @@ class _Channel:
         missing = JobNotFound(f"There is no job {job_id}.")
         return JobUpdate(job_id, None if job.deleted else job, error=missing)
 
-    def _moved(self, waiting: Iterable[JobUpdate]) -> Iterator[JobUpdate]:
-        for update in waiting:
-            job = update.shown()
-            if self._queries.position(job) != update.wait.position:
-                yield JobUpdate(job.id, job, self._queries.wait(job))
+    def _moved(self, waiting: Sequence[JobUpdate]) -> Iterator[JobUpdate]:
+        known = {each.job_id: each.wait.position for each in waiting}
+        jobs = sorted((each.shown() for each in waiting), key=lambda job: job.created_at)
+        for job, position in zip(jobs, self._queries.positions(jobs), strict=True):
+            if position != known[job.id]:
+                yield JobUpdate(job.id, job, self._queries.wait(job, position))
 
 
 _Wanted = tuple[str, int | None]

@@ -165,9 +165,14 @@ class ServiceContext:
 
     def seconds_left(self, audio_seconds: float) -> float | None:
         """Estimate how long the workers need to recognize this audio; None without a worker."""
+        rtf = self.rtf()
+        return None if rtf is None else audio_seconds * rtf
+
+    def rtf(self) -> float | None:
+        """Seconds that all workers together need per second of audio; None without a worker."""
         workers = len(self.jobs.workers(self.clock()))
         rtf = float(self.jobs.get_fact(_RTF) or FIRST_GUESS_RTF)
-        return audio_seconds * rtf / workers if workers else None
+        return rtf / workers if workers else None
 
     def record_speed(self, rtf: float) -> None:
         """Update the moving average of seconds of work per second of audio, for estimates."""

@@ -2,10 +2,11 @@
 
 import time
 from collections import deque
+from concurrent.futures import CancelledError
 from typing import BinaryIO
 
-from meet_transcriber.core.errors import DecoderStopped, RateLimited
-from meet_transcriber.core.executors import FairExecutor
+from meet_transcriber.core.errors import DecoderStopped, RateLimited, StorageUnavailable
+from meet_transcriber.core.executors import STOPPING, FairExecutor
 from meet_transcriber.core.media import MediaInfo
 from meet_transcriber.ports.engines import AudioProber
 from meet_transcriber.ports.stores import Clock
@@ -40,10 +41,13 @@ class Probes:
         Raises:
             RateLimited: too many of the tenant's probes were stopped lately.
             InvalidAudio: as `AudioProber.probe` does.
+            StorageUnavailable: the process stops.
         """
         self._check(tenant)
         try:
             return self.executor.submit(tenant, prober.probe, media).result()
+        except CancelledError:
+            raise StorageUnavailable(STOPPING) from None
         except DecoderStopped:
             self._stopped.setdefault(tenant, deque(maxlen=MOST_STOPPED)).append(self._clock())
             raise

@@ -1,11 +1,12 @@
 """Reads jobs: status, lists, transcripts, exports, search, and the length of the queues."""
 
 import copy
+import math
 import re
 import time
 import zlib
 from collections import OrderedDict
-from collections.abc import Callable, Hashable, Iterator, Mapping
+from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import partial
@@ -39,6 +40,8 @@ _BACKLOG_SECONDS = 0.5  # each status of a waiting job needs it, and it reads al
 _SCANNED_JOBS = 200  # each of which is read from the media store
 SEARCH_SECONDS = 0.5
 """Processor time after which a search returns what it has found."""
+SEARCH_WAIT_SECONDS = 10.0
+"""The same with the time in which the media store is waited for."""
 _PUNCTUATION = re.compile(r"^\W+|\W+$")
 
 
@@ -81,7 +84,8 @@ class JobQueries:
         self._machine: _LruCache[Transcript] = _LruCache(_TRANSCRIPTS)
         self._edited: _LruCache[Edited] = _LruCache(_TRANSCRIPTS)
         self._parts: _LruCache[PartResult] = _LruCache(_PARTS)
-        self._backlog = [(float("-inf"), Backlog())]  # a list, which the copies of tenants share
+        # a list, which the copies of tenants share
+        self._load: list[tuple[float, Backlog, float | None]] = [(-math.inf, Backlog(), None)]
 
     def for_tenant(self, tenant: str) -> "JobQueries":
         """The same queries, with shared caches, restricted to one tenant's jobs."""
@@ -107,6 +111,30 @@ class JobQueries:
         """The job's place in the queue, 1 for the next to begin; None once it has begun."""
         return self._context.jobs.count_ahead(job) + 1 if job.state == "pending" else None
 
+    def positions(self, jobs: Sequence[Job]) -> list[int]:
+        """
+        The places of pending jobs that were created one after another.
+
+        Where jobs are as many places apart as there are jobs between them, those between are not
+        looked up: mostly two are, as only jobs of other tenants may stand between.
+        """
+        if not jobs:
+            return []
+        places = [0] * len(jobs)
+        last = len(jobs) - 1
+        for at in {0, last}:
+            places[at] = self._context.jobs.count_ahead(jobs[at]) + 1
+        spans = [(0, last)]
+        while spans:
+            first, last = spans.pop()
+            if places[last] - places[first] == last - first:
+                places[first : last + 1] = range(places[first], places[last] + 1)
+            elif last - first > 1:
+                middle = (first + last) // 2
+                places[middle] = self._context.jobs.count_ahead(jobs[middle]) + 1
+                spans += (first, middle), (middle, last)
+        return places
+
     def page(self, query: JobQuery) -> list[Job]:
         """Jobs in order of creation; raises JobNotFound if `after` is not a job."""
         if self.tenant is not None:
@@ -117,27 +145,31 @@ class JobQueries:
         """The job that was made with this key, while it is still being received too."""
         return self._context.jobs.find_by_key(idempotency_key, self.tenant or "")
 
-    def wait(self, job: Job) -> Wait:
-        """A job's position in the queue, and its estimated duration."""
+    def wait(self, job: Job, position: int | None = None) -> Wait:
+        """A job's position in the queue, looked up unless given, and its estimated duration."""
         if job.ended:
             return Wait(None, None)
-        position = self.position(job)
+        position = position or self.position(job)
         if job.duration is None:
             return Wait(position, None)
-        backlog, own = self.backlog(), job.duration * (1.0 - job.progress)
+        (backlog, rtf), own = self._work_left(), job.duration * (1.0 - job.progress)
         # Workers take turns between jobs, so one that runs waits for as much audio of each other.
         share = backlog.jobs.get("processing", 0) + (1 if position else 0)
         audio = backlog.seconds_left if position else min(own * share, backlog.seconds_left)
-        return Wait(position, self._context.seconds_left(max(audio, own)))
+        return Wait(position, None if rtf is None else max(audio, own) * rtf)
 
     def backlog(self) -> Backlog:
         """Waiting and running work; up to half a second old."""
+        return self._work_left()[0]
+
+    def _work_left(self) -> tuple[Backlog, float | None]:
+        """Waiting and running work, and the speed of the workers; up to half a second old."""
         now = self._context.clock()
-        taken, backlog = self._backlog[0]
+        taken, backlog, rtf = self._load[0]
         if not 0 <= now - taken < _BACKLOG_SECONDS:
-            backlog = self._context.jobs.backlog()
-            self._backlog[0] = (now, backlog)
-        return backlog
+            backlog, rtf = self._context.jobs.backlog(), self._context.rtf()
+            self._load[0] = (now, backlog, rtf)
+        return backlog, rtf
 
     # -- results ---------------------------------------------------------------------------
 
@@ -281,7 +313,12 @@ class JobQueries:
     # -- search ----------------------------------------------------------------------------
 
     def search(
-        self, query: str, limit: int = 20, segments: int = 5, seconds: float = SEARCH_SECONDS
+        self,
+        query: str,
+        limit: int = 20,
+        segments: int = 5,
+        seconds: float = SEARCH_SECONDS,
+        wait_seconds: float = SEARCH_WAIT_SECONDS,
     ) -> Found:
         """
         Completed meetings that contain all words of the query.
@@ -291,6 +328,7 @@ class JobQueries:
 
         Args:
             seconds: of processor time after which no further meeting is read.
+            wait_seconds: the same, of time.
 
         Raises:
             InvalidOptions: the query is empty.
@@ -300,9 +338,9 @@ class JobQueries:
             raise InvalidOptions("The search query must have at least one word.")
         jobs, complete = self._candidates(query, limit)
         hits: list[Hit] = []
-        until = time.thread_time() + seconds
+        until, give_up_at = time.thread_time() + seconds, time.monotonic() + wait_seconds
         for job in jobs:
-            if time.thread_time() > until:
+            if time.thread_time() > until or time.monotonic() > give_up_at:
                 return Found(tuple(hits), complete=False)
             with suppress(StorageError):  # deleted meanwhile
                 transcript = self.transcript_of(job)

@@ -274,6 +274,12 @@ class TaskRunner:
             self._report("")
         return True
 
+    def has_ready(self) -> bool:
+        """Whether a task is ready for this worker; fetches count only while it runs none."""
+        fetches = CPU_QUEUE in self._queues and not self._fetches.running
+        queues = (*self._queues, FETCH_QUEUE) if fetches else self._queues
+        return bool(self._context.jobs.ready(queues, 1))
+
     def wait_for_fetches(self, seconds: float) -> bool:
         """Wait until no fetch runs; returns whether that is so."""
         return self._fetches.wait(1, seconds)

@@ -29,6 +29,7 @@ from meet_transcriber.worker.runtime import MakeEngines, WorkerProcess, connect,
 log = get_logger(__name__)
 
 _POLL_SECONDS = 0.1
+_PATIENCE_SECONDS = 5.0  # two times that in which maintenance replaces lost messages
 _LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR")
 
 
@@ -60,6 +61,8 @@ class CeleryChildren:
         self._stopping = mmap.mmap(-1, 1)
         self._process: WorkerProcess | None = None
         self._ready = threading.Event()
+        self._slot = threading.Lock()  # a child runs one task at a time
+        self._received = 0
         for event, receiver in (
             (signals.celeryd_init, _check_queues),
             (signals.celeryd_init, self._set_up_logging),  # Celery itself does so later
@@ -74,11 +77,13 @@ class CeleryChildren:
 
     def work(self) -> bool:
         """Handle a message in a child: run one task, if one is ready."""
+        self._received += 1
         while not self._ready.wait(_POLL_SECONDS):
             if self._should_stop():
                 return False
         try:
-            return self._process is not None and self._process.work()
+            with self._slot:
+                return self._process is not None and self._process.work()
         except StorageUnavailable as error:  # maintenance sends another message
             log.warning("waiting_for_store", error=str(error))
             return False
@@ -121,21 +126,55 @@ class CeleryChildren:
     def _run(self) -> None:
         try:
             process = connect(self._make, self._should_stop)
-        except TranscriptionError as error:
-            log.critical("worker_unusable", error=str(error))
+            if process is None:
+                return
+            process.start()
+            self._release_dead_siblings(process)
+        except Exception as error:  # the outermost frame of this thread
+            unexpected = None if isinstance(error, TranscriptionError) else error
+            reason = str(error) or type(error).__name__
+            log.critical("worker_unusable", error=reason, exc_info=unexpected)
             os.kill(os.getppid(), signal.SIGTERM)  # rather than take messages without working
             return
-        if process is None:
-            return
-        process.start()
-        self._release_dead_siblings(process)
         self._process = process
         self._ready.set()
+        threading.Thread(target=self._watch, args=(process,), name="watch", daemon=True).start()
         while not self._should_stop(_POLL_SECONDS):
             pass
         if not process.wind_down():
             log.warning("worker_cut_off", why="the engine did not stop; its task is released")
             os._exit(0)
+
+    def _watch(self, process: WorkerProcess) -> None:
+        """
+        Work without messages where none comes although tasks are ready.
+
+        The parent may have stopped to receive, as after a lost connection, or another worker may
+        hold more messages than it works on.
+        """
+        overlooked = None
+        while not process.stopping.wait(_PATIENCE_SECONDS):
+            try:
+                before, overlooked = overlooked, self._overlooked(process)
+                if overlooked is not None and overlooked == before:
+                    log.warning("messages_missing", seconds=_PATIENCE_SECONDS)
+                    self._work_off(process)
+            except StorageUnavailable as error:
+                log.warning("waiting_for_store", error=str(error))
+            except Exception:  # the outermost frame of this thread, which goes on
+                log.exception("worker_error")
+
+    def _overlooked(self, process: WorkerProcess) -> int | None:
+        """Messages received until now, if this child is idle and a task is ready; else None."""
+        received = self._received
+        return received if not self._slot.locked() and process.has_ready() else None
+
+    def _work_off(self, process: WorkerProcess) -> None:
+        """Run tasks while there are any."""
+        more = True
+        while more:
+            with self._slot:
+                more = process.work()
 
     def _make(self) -> WorkerProcess:
         name = str(WorkerName.new(self._token))

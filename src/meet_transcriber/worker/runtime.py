@@ -119,6 +119,10 @@ class WorkerProcess:
         finally:
             self._idle.set()
 
+    def has_ready(self) -> bool:
+        """Whether a task is ready for this worker; raises as `work` does."""
+        return self._tasks.has_ready()
+
     def wind_down(self) -> bool:
         """
         Have the current task return to its queue, within seconds.

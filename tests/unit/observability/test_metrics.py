@@ -15,7 +15,7 @@ from meet_transcriber.core.errors import StorageUnavailable
 from meet_transcriber.core.workers import WorkerInfo
 from meet_transcriber.observability.metrics import COUNTED, METRICS, Exposition, PrometheusMeters
 from meet_transcriber.ports.observability import Meters, Unmetered
-from meet_transcriber.service import Service, ServiceContext, WorkerRegistration
+from meet_transcriber.service import Service, ServiceContext, SubmissionRequest, WorkerRegistration
 from meet_transcriber.settings import Settings
 from tests.unit.api.service_fixture import complete_job, make_service, note_worker
 
@@ -145,6 +145,33 @@ def test_the_longest_task_counts_from_its_start(tmp_path: Path) -> None:
     assert ("transcription_longest_task_seconds", (), 60.0) in longest.collect()
     presence.update(state="ready", detail="")
     assert ("transcription_longest_task_seconds", (), 0.0) in longest.collect()
+
+
+def test_a_worker_that_is_idle_while_a_task_is_ready_is_told_of(tmp_path: Path) -> None:
+    service, now = make_service(tmp_path), 100.0
+    metrics = StoreMetrics(ServiceContext(**{**vars(service.context), "clock": lambda: now}), 0.0)
+    worker = WorkerInfo("w", ("cpu",), "fetching")
+    registration = WorkerRegistration(service.context.jobs, lambda: now, worker)
+
+    def idle() -> dict[str, float]:
+        name = "transcription_idle_worker_seconds"
+        return {labels[0]: found for each, labels, found in metrics.collect() if each == name}
+
+    registration.update(state="ready")
+    now = 160.0
+    registration.update()
+    assert idle() == {"cpu": 0.0, "recognize": 0.0}
+    # it waits for its tenant's share, not for a worker
+    service.submissions.submit_url("https://media.example/a.mp3", SubmissionRequest())
+    assert idle() == {"cpu": 0.0, "recognize": 0.0}
+    upload = service.submissions.start_upload("a.wav")
+    upload.write(b"tape")
+    upload.finish(SubmissionRequest())
+    assert idle() == {"cpu": 60.0, "recognize": 0.0}
+    registration.update(problem="No weights.")
+    assert idle() == {"cpu": 0.0, "recognize": 0.0}
+    registration.update(problem="", state="working")
+    assert idle() == {"cpu": 0.0, "recognize": 0.0}
 
 
 def test_workers_are_counted_by_queue_and_state(tmp_path: Path) -> None:

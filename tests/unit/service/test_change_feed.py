@@ -311,6 +311,38 @@ def test_the_load_on_the_store_does_not_depend_on_the_number_of_subscribers(tmp_
     assert many == {"get": JOBS, "changes": 1}
 
 
+def reads_of_a_move(folder: Path, waiting: int) -> Counter[str]:
+    """The calls of a real store when the first of so many waiting jobs ends."""
+    plain = make_service(folder)
+    store = Counting(plain.context.jobs)
+    service = on(plain, store)
+    first, *others = [submitted(plain) for _ in range(waiting + 1)]
+
+    async def steps(subscription: Subscription) -> None:
+        places = {each.job_id: each.wait.position for each in await all_of(subscription)}
+        assert places == {job_id: at + 1 for at, job_id in enumerate([first, *others])}
+        await asyncio.sleep(1.0)  # for the second reading of the places
+        store.calls.clear()
+        plain.commands.cancel(first)
+        while places != {first: None} | {job_id: at + 1 for at, job_id in enumerate(others)}:
+            found = (await subscription.next(PATIENCE)).changed.values()
+            places |= {each.job_id: each.wait.position for each in found}
+
+    following(service, steps)
+    store.calls.pop("mark")
+    return store.calls
+
+
+async def all_of(subscription: Subscription) -> list[JobUpdate]:
+    return (await subscription.next(PATIENCE)).snapshot or []
+
+
+def test_jobs_that_move_up_together_cost_a_few_reads(tmp_path: Path) -> None:
+    few, many = reads_of_a_move(tmp_path / "few", 5), reads_of_a_move(tmp_path / "many", 45)
+    assert few == many
+    assert few.total() < 10
+
+
 def test_concurrent_calls_share_a_read(service: Service) -> None:
     free = threading.Event()
 

@@ -80,3 +80,19 @@ def test_one_worker_goes_round_the_tenants(fixture: ServiceFixture) -> None:
         assert worker.work()
         tasks += 1
     assert tasks <= 2 * len(fixture.jobs.get(ben.id).tasks)
+
+
+def test_waiting_fetches_are_nothing_to_do_while_others_run(
+    fixture: ServiceFixture, site: Site
+) -> None:
+    worker = fixture.worker()
+    assert not worker.has_ready()
+    for _ in range(TENANT_FETCHES + 1):
+        submit(fixture, "ann", site.url("/slow.ogg"))
+    assert worker.has_ready()
+    worker.work()
+    assert not worker.has_ready()  # the last one waits for the share of its tenant
+    upload(fixture, "ann")
+    assert worker.has_ready()
+    site.closing.set()
+    assert worker.wait_for_fetches(60.0)

@@ -1,5 +1,6 @@
 """Reading and changing jobs."""
 
+import random
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import replace
@@ -175,6 +176,22 @@ def test_the_wait_is_estimated_from_measured_speed(fixture: ServiceFixture) -> N
     assert wait.seconds == pytest.approx(120.0)
 
 
+@pytest.mark.parametrize("tenants", [1, 2, 5])
+def test_places_of_many_jobs_are_those_of_each(fixture: ServiceFixture, tenants: int) -> None:
+    chance = random.Random(tenants)
+    services = [fixture.service.for_tenant(str(at)) for at in range(tenants)]
+    for _ in range(30):
+        fixture.clock.at += 1
+        upload = chance.choice(services).submissions.start_upload("a.ogg")
+        upload.write(MEDIA)
+        upload.finish(SubmissionRequest())
+    for service in services:
+        jobs = service.queries.page(JobQuery(order="asc"))
+        each = [service.queries.position(job) for job in jobs]
+        assert service.queries.positions(jobs) == each
+    assert fixture.service.queries.positions([]) == []
+
+
 def test_the_wait_is_unknown_without_a_worker(fixture: ServiceFixture) -> None:
     assert fixture.service.queries.wait(fixture.submit()).seconds is None
 
@@ -198,6 +215,12 @@ def test_a_search_ends_after_its_processor_time(fixture: ServiceFixture) -> None
     fixture.complete_job()
     assert len(fixture.service.queries.search("w7").hits) == 1
     found = fixture.service.queries.search("w7", seconds=0)
+    assert (found.hits, found.complete) == ((), False)
+
+
+def test_a_search_does_not_wait_long_for_a_slow_store(fixture: ServiceFixture) -> None:
+    fixture.complete_job()
+    found = fixture.service.queries.search("w7", wait_seconds=0)
     assert (found.hits, found.complete) == ((), False)
 
 

@@ -23,7 +23,7 @@ from meet_transcriber.api.bodies import (
     receive,
     small_body,
 )
-from meet_transcriber.api.compute import run_compute
+from meet_transcriber.api.compute import check_not_stopping, run_compute
 from meet_transcriber.api.http import JobId
 from meet_transcriber.api.openapi import parameter, problems, request_body, response, tagged_router
 from meet_transcriber.api.options import Submission, SubmissionForm, read_options
@@ -203,7 +203,12 @@ def probe_executor() -> FairExecutor:
 async def run_limited(
     request: Request, call: Callable[P, T], *args: P.args, **kwargs: P.kwargs
 ) -> T:
-    """Call what examines input of this request, in a thread when its tenant's turn comes."""
+    """
+    Call what examines input of this request, in a thread when its tenant's turn comes.
+
+    Raises:
+        StorageUnavailable: the server stops.
+    """
     executor: FairExecutor = request.app.state.probe_executor
     future = executor.submit(request.state.caller.tenant, call, *args, **kwargs)
     waiting = asyncio.wrap_future(future)
@@ -214,4 +219,5 @@ async def run_limited(
             with anyio.CancelScope(shield=True):
                 await asyncio.wait([waiting])
             waiting.exception()  # else its loss would be logged
+        check_not_stopping(waiting)
         raise

@@ -9,8 +9,9 @@ from typing import Any, BinaryIO
 
 import httpx
 import pytest
+from fastapi import FastAPI
 
-from meet_transcriber.api.app import create_app
+from meet_transcriber.api.app import _begin_to_stop, create_app
 from meet_transcriber.api.routes.submissions import TENANT_THREADS
 from meet_transcriber.bootstrap.auth import build_auth
 from meet_transcriber.core.media import MediaInfo
@@ -82,7 +83,7 @@ def test_others_are_served_meanwhile(
     stuck, made = Stuck(), make_service(tmp_path)
     context = replace(made.context, decoder=HostileDecoder(stuck), fetcher=SilentNames(stuck))
 
-    async def others(ask: Ask) -> list[int]:
+    async def others(ask: Ask, _app: FastAPI) -> list[int]:
         theirs = [asyncio.create_task(ask("theirs", "POST", **sent())) for _ in range(MANY)]
         mine = {"files": {"file": ("a.wav", b"tape")}}
         try:
@@ -100,6 +101,34 @@ def test_others_are_served_meanwhile(
     assert stuck.most == share
 
 
+@pytest.mark.parametrize(
+    ("sent", "share"), [(slow_recording, PLACES // 2), (slow_address, TENANT_THREADS)]
+)
+def test_a_server_that_stops_refuses_what_waits(
+    tmp_path: Path, sent: Callable[[], dict[str, Any]], share: int
+) -> None:
+    stuck, made = Stuck(), make_service(tmp_path)
+    context = replace(made.context, decoder=HostileDecoder(stuck), fetcher=SilentNames(stuck))
+
+    async def stop(ask: Ask, app: FastAPI) -> list[int]:
+        asked = {asyncio.create_task(ask("theirs", "POST", **sent())) for _ in range(MANY)}
+        waiting = set(asked)
+        try:
+            async with asyncio.timeout(30):
+                while stuck.most < share:
+                    await asyncio.sleep(0.01)
+                _begin_to_stop(app)
+                while len(waiting) > share:
+                    _, waiting = await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            stuck.go_on.set()
+        return [(await each).status_code for each in (*(asked - waiting), *waiting)]
+
+    found = asyncio.run(_over_http(Service(context), tmp_path, stop))
+    assert found == [503] * (MANY - share) + [202] * share
+    assert stuck.most == share
+
+
 def test_an_upload_is_kept_while_its_recording_waits(tmp_path: Path) -> None:
     stuck, made = Stuck(), make_service(tmp_path, Policy(lease_seconds=1.0))
     context = replace(made.context, decoder=HostileDecoder(stuck))
@@ -108,7 +137,7 @@ def test_an_upload_is_kept_while_its_recording_waits(tmp_path: Path) -> None:
         (job_id,) = context.jobs.due(float("inf"), 9)
         return context.jobs.get(job_id).lease_until
 
-    async def wait(ask: Ask) -> list[int]:
+    async def wait(ask: Ask, _app: FastAPI) -> list[int]:
         sent = asyncio.create_task(ask("mine", "POST", **slow_recording()))
         try:
             async with asyncio.timeout(30):
@@ -127,7 +156,7 @@ def test_an_upload_is_kept_while_its_recording_waits(tmp_path: Path) -> None:
 async def _over_http(
     service: Service,
     folder: Path,
-    course: Callable[[Ask], Awaitable[list[int]]],
+    course: Callable[[Ask, FastAPI], Awaitable[list[int]]],
 ) -> list[int]:
     settings = Settings(_env_file=None, data_dir=folder, auth_mode="required")
     known = build_auth(settings, service.context.jobs)
@@ -144,4 +173,4 @@ async def _over_http(
             headers = {"X-API-Key": tokens[whose]}
             return await client.request(method, "/transcribe", headers=headers, **what)
 
-        return await course(ask)
+        return await course(ask, app)
