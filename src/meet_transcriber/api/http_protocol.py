@@ -22,9 +22,18 @@ HEADER_SECONDS = 20.0
 READING_SECONDS = 60.0
 HEADER_BYTES = 64 << 10
 TRAILER_BYTES = 8 << 10
+MOST_HEADERS = 500
+MOST_PIPELINED = 32
+FREE_CHUNKS, LEAST_CHUNK_BYTES = 4000, 64
+"""Chunks of a body that may be of any size, and the mean size of more."""
 
 _SLOW = b"408 Request Timeout"
 _LARGE = b"431 Request Header Fields Too Large"
+_CHUNKS = b"400 Bad Request"
+
+
+class _Refused(Exception):
+    """Ends the parsing of what a client sent, whose connection is or will be closed."""
 
 
 class DeadlineHttpProtocol(HttpToolsProtocol):
@@ -35,6 +44,9 @@ class DeadlineHttpProtocol(HttpToolsProtocol):
     request, and have at most about `header_bytes`. Trailers are discarded, and may have about
     `TRAILER_BYTES`. The client must read each piece of a response within `reading_seconds`, and
     end its request within `header_seconds` of the response's end.
+
+    Each header, each chunk of a body and each request that is sent ahead takes some microseconds of
+    the event loop however small it is, so their number is limited, too.
     """
 
     header_seconds: ClassVar[float] = HEADER_SECONDS
@@ -51,6 +63,7 @@ class DeadlineHttpProtocol(HttpToolsProtocol):
     _in_body = False
     _header_size = 0
     _bytes_since_body = 0
+    _chunks = _body_bytes = 0
     _counted: str | None = None
 
     # -- connections -----------------------------------------------------------------------
@@ -120,14 +133,22 @@ class DeadlineHttpProtocol(HttpToolsProtocol):
             self._start_header_timer()  # only line breaks came, which begin no request
 
     def on_message_begin(self) -> None:
+        if len(self.pipeline) >= MOST_PIPELINED:
+            self.transport.abort()
+            raise _Refused
         super().on_message_begin()
         self._in_message = True
+        self._chunks = self._body_bytes = 0
         if self._deadline is None:
             self._start_header_timer()
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        if not self._in_body:  # uvicorn would add trailers to the headers of the request
-            super().on_header(name, value)
+        if self._in_body:  # a trailer, which uvicorn would add to the headers of the request
+            return
+        super().on_header(name, value)
+        if len(self.headers) > MOST_HEADERS:
+            self._refuse(_LARGE)
+            raise _Refused
 
     def on_headers_complete(self) -> None:
         self._stop_header_timer()
@@ -137,7 +158,16 @@ class DeadlineHttpProtocol(HttpToolsProtocol):
 
     def on_body(self, body: bytes) -> None:
         self._bytes_since_body = 0
+        self._chunks += 1
+        self._body_bytes += len(body)
+        if self._chunks > FREE_CHUNKS and self._body_bytes < LEAST_CHUNK_BYTES * self._chunks:
+            self._refuse(_CHUNKS)
+            raise _Refused
         super().on_body(body)
+
+    def send_400_response(self, msg: str) -> None:
+        if not self.transport.is_closing():  # else `_Refused` was raised
+            super().send_400_response(msg)
 
     def on_message_complete(self) -> None:
         self._in_message = self._in_body = False
@@ -162,7 +192,9 @@ class DeadlineHttpProtocol(HttpToolsProtocol):
         self._stop_header_timer()
         if self.transport.is_closing():
             return
-        if self.cycle is None or self.cycle.response_complete:
+        cycle = self.cycle
+        begun = cycle is not None and (cycle.response_started or bool(self.pipeline))
+        if cycle is None or cycle.response_complete or not begun:
             self.transport.write(
                 b"HTTP/1.1 " + status + b"\r\nConnection: close\r\nContent-Length: 0\r\n\r\n"
             )

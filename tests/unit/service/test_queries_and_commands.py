@@ -19,6 +19,7 @@ from meet_transcriber.core.errors import (
 from meet_transcriber.core.jobs import JobQuery
 from meet_transcriber.core.workers import WorkerInfo
 from meet_transcriber.service import JobQueries, Service, SubmissionRequest
+from meet_transcriber.service.queries import MOST_SEARCH_WORDS
 from meet_transcriber.stores.disk import DiskMediaStore
 from meet_transcriber.stores.sqlite.jobs import SqliteJobStore
 from tests.unit.service.conftest import MEDIA, ServiceFixture
@@ -199,6 +200,12 @@ def test_a_search_ends_after_its_processor_time(fixture: ServiceFixture) -> None
     assert len(fixture.service.queries.search("w7").hits) == 1
     found = fixture.service.queries.search("w7", seconds=0)
     assert (found.hits, found.complete) == ((), False)
+
+
+def test_a_search_for_too_many_words_is_refused(fixture: ServiceFixture) -> None:
+    assert fixture.service.queries.search("w " * MOST_SEARCH_WORDS).hits == ()
+    with pytest.raises(InvalidOptions, match="1 to 100 words"):
+        fixture.service.queries.search("w " * (MOST_SEARCH_WORDS + 1))
 
 
 def test_search_finds_edited_words(fixture: ServiceFixture) -> None:
