@@ -27,8 +27,8 @@ from meet_transcriber.api.middleware.proxy_headers import ProxyHeadersMiddleware
 from meet_transcriber.api.middleware.rate_limit import AddressLimitMiddleware
 from meet_transcriber.api.middleware.request_log import PROBES, RequestLogMiddleware
 from meet_transcriber.api.middleware.security import (
-    OwnCookiesMiddleware,
     ANY_HOST,
+    OwnCookiesMiddleware,
     RefusalMiddleware,
     SecurityHeadersMiddleware,
     foreign_host,

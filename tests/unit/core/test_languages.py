@@ -37,7 +37,14 @@ def test_a_script_is_spoken_as_its_language() -> None:
 
 @pytest.mark.parametrize(
     "marks",
-    ["\u0301\u0327", "\u05b0\u0591", "\u0e38\u0e48\u0327", "\u3099\u0327", "\uff9e\u0327", "\u0344\u0591"],
+    [
+        "\u0301\u0327",
+        "\u05b0\u0591",
+        "\u0e38\u0e48\u0327",
+        "\u3099\u0327",
+        "\uff9e\u0327",
+        "\u0344\u0591",
+    ],
 )
 def test_any_marks_are_folded_in_linear_time(marks: str) -> None:
     text = "a" + marks * 100_000  # whose sorting took 10 s
