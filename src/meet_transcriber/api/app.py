@@ -24,7 +24,7 @@ from meet_transcriber import __version__
 from meet_transcriber.api import bodies, compute, errors, openapi
 from meet_transcriber.api.auth import COOKIES
 from meet_transcriber.api.middleware.proxy_headers import ProxyHeadersMiddleware, TrustedProxies
-from meet_transcriber.api.middleware.rate_limit import AddressLimitMiddleware
+from meet_transcriber.api.middleware.rate_limit import AddressLimitMiddleware, AnswerLimitMiddleware
 from meet_transcriber.api.middleware.request_log import PROBES, RequestLogMiddleware
 from meet_transcriber.api.middleware.security import (
     ANY_HOST,
@@ -143,6 +143,7 @@ def _add_middleware(
 ) -> None:
     """Add the middleware, from the innermost to the outermost."""
     app.state.limiter = limiter = auth.limits(settings)
+    app.add_middleware(AnswerLimitMiddleware)
     app.add_middleware(OwnCookiesMiddleware, names=COOKIES)
     if not limiter.off:
         app.add_middleware(AddressLimitMiddleware, limiter=limiter)
