@@ -14,7 +14,7 @@ from collections import Counter
 from collections.abc import Callable
 from typing import ClassVar
 
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
 from meet_transcriber.api.middleware.rate_limit import client_key
 
@@ -33,7 +33,7 @@ _CHUNKS = b"400 Bad Request"
 
 
 class _Refused(Exception):
-    """Ends the parsing of what a client sent, whose connection is or will be closed."""
+    """Ends the parsing of what a client sent, whose connection will be closed."""
 
 
 class DeadlineHttpProtocol(HttpToolsProtocol):
@@ -64,6 +64,8 @@ class DeadlineHttpProtocol(HttpToolsProtocol):
     _header_size = 0
     _bytes_since_body = 0
     _chunks = _body_bytes = 0
+    _is_deaf = False
+    _answered: RequestResponseCycle | None = None
     _counted: str | None = None
 
     # -- connections -----------------------------------------------------------------------
@@ -88,6 +90,10 @@ class DeadlineHttpProtocol(HttpToolsProtocol):
             if not self._open[self._counted]:
                 del self._open[self._counted]
             self._counted = None
+        self.pipeline.clear()
+        if self._answered is not None:  # uvicorn tells only the latest of several requests
+            self._answered.disconnected = True
+            self._answered.message_event.set()
         super().connection_lost(exc)
 
     # -- responses -------------------------------------------------------------------------
@@ -106,8 +112,11 @@ class DeadlineHttpProtocol(HttpToolsProtocol):
             self._read_timer = None
 
     def on_response_complete(self) -> None:
+        self._answered = self.pipeline[-1][0] if self.pipeline else None
         super().on_response_complete()
-        if self._in_message and not self.transport.is_closing():
+        if self._is_deaf and self._answered is None:
+            self.transport.close()
+        elif self._in_message and not self.transport.is_closing():
             # uvicorn's keep-alive timer would start anew at each byte of the request's rest.
             self._request_timer = self.loop.call_later(self.header_seconds, self.transport.close)
 
@@ -119,6 +128,8 @@ class DeadlineHttpProtocol(HttpToolsProtocol):
     # -- requests --------------------------------------------------------------------------
 
     def data_received(self, data: bytes) -> None:
+        if self._is_deaf:
+            return
         self._bytes_since_body += len(data)
         super().data_received(data)
         if self._deadline is not None:
@@ -134,7 +145,7 @@ class DeadlineHttpProtocol(HttpToolsProtocol):
 
     def on_message_begin(self) -> None:
         if len(self.pipeline) >= MOST_PIPELINED:
-            self.transport.abort()
+            self._is_deaf = True
             raise _Refused
         super().on_message_begin()
         self._in_message = True
@@ -155,6 +166,8 @@ class DeadlineHttpProtocol(HttpToolsProtocol):
         self._in_body = True
         self._bytes_since_body = 0
         super().on_headers_complete()
+        if not self.pipeline:
+            self._answered = self.cycle
 
     def on_body(self, body: bytes) -> None:
         self._bytes_since_body = 0
@@ -166,7 +179,7 @@ class DeadlineHttpProtocol(HttpToolsProtocol):
         super().on_body(body)
 
     def send_400_response(self, msg: str) -> None:
-        if not self.transport.is_closing():  # else `_Refused` was raised
+        if not (self._is_deaf or self.transport.is_closing()):  # else `_Refused` was raised
             super().send_400_response(msg)
 
     def on_message_complete(self) -> None:

@@ -1,5 +1,6 @@
 """Reading and changing jobs."""
 
+import time
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import replace
@@ -200,6 +201,23 @@ def test_a_search_ends_after_its_processor_time(fixture: ServiceFixture) -> None
     assert len(fixture.service.queries.search("w7").hits) == 1
     found = fixture.service.queries.search("w7", seconds=0)
     assert (found.hits, found.complete) == ((), False)
+
+
+@pytest.mark.parametrize("unit", ["a1 ", "あ", "a\u0301\u0327", "\uff9e\u0327", "\u0591\u05b0"])
+@pytest.mark.parametrize("indexed", [True, False])
+def test_any_text_is_searched_in_bounded_time(
+    fixture: ServiceFixture, unit: str, indexed: bool
+) -> None:
+    job = fixture.complete_job()
+    text = "needle " + unit * (9_900 // len(unit))
+    fixture.service.commands.edit(job.id, Edit("text", 0, text))
+    context = fixture.context if indexed else replace(fixture.context, text=None)
+    queries = JobQueries(context)
+    long = unit * (50 if " " in unit else 3000)
+    for query in ("needle", "needle " * 100, f"needle {long}", long):
+        began = time.thread_time()
+        queries.search(query)
+        assert time.thread_time() - began < 0.5
 
 
 def test_a_search_for_too_many_words_is_refused(fixture: ServiceFixture) -> None:
