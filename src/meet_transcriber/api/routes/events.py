@@ -311,14 +311,14 @@ def _events(update: JobUpdate, job: Job, cursor: SseCursor) -> Iterator[bytes]:
     if job.ended:
         yield _end(job, cursor)
     else:
-        yield format_sse_event(event="progress", data_str=_status(update), id=cursor.id)
+        yield format_sse_event(event="progress", data_str=status_json(update), id=cursor.id)
 
 
 def _event(kind: str, data: object, id_: str | None = None) -> bytes:
     return format_sse_event(event=kind, data_str=serializers.dumped(data).decode(), id=id_)
 
 
-def _status(update: JobUpdate) -> str:
+def status_json(update: JobUpdate) -> str:
     """A job's status as JSON, rendered once for all streams."""
     if "status" not in update.rendered:
         body = serializers.status(update.shown(), update.wait)
@@ -380,6 +380,6 @@ def _list_events(updates: Updates) -> Iterator[bytes]:
 
 def _list_event(update: JobUpdate) -> bytes:
     try:
-        return format_sse_event(event="job", data_str=_status(update))
+        return format_sse_event(event="job", data_str=status_json(update))
     except JobNotFound:
         return _event("deleted", {"job_id": update.job_id})
