@@ -67,16 +67,62 @@ def held_connections(url: str, key: str, begun: Callable[[], None]) -> None:
     _on_connections(200, url, head, _send_a_byte, begun, pause=None)
 
 
+def tiny_chunks(url: str, key: str, begun: Callable[[], None]) -> None:
+    """Anyone: bodies in chunks of a byte, as fast as they are taken."""
+    head, chunks = _request("GET /health", "Transfer-Encoding: chunked"), b"1\r\nx\r\n" * 10_000
+    _on_connections(40, url, head, lambda wire: wire.sendall(chunks), begun)
+
+
+def requests_sent_ahead(url: str, key: str, begun: Callable[[], None]) -> None:
+    """Anyone: hundreds of requests before the answer of the first."""
+    heads = _request("GET /transcribe") * 500
+    _on_connections(40, url, heads, lambda wire: _answer_and(wire, heads), begun)
+
+
+def quoted_cookies(url: str, key: str, begun: Callable[[], None]) -> None:
+    """Anyone: a cookie that takes quadratic time to unquote."""
+    cookie = "\\" * 30_000
+    head = _request("GET /transcribe", f'Cookie: a="{cookie}"')
+    _on_connections(8, url, head, lambda wire: _answer_and(wire, head), begun)
+
+
+def _answer_and(wire: socket.socket, head: bytes) -> None:
+    """Wait for an answer, and send a request."""
+    if not wire.recv(65536):
+        raise ConnectionError
+    time.sleep(_PAUSE_SECONDS)
+    wire.sendall(head)
+
+
+def many_events(url: str, key: str, begun: Callable[[], None]) -> None:
+    """A tenant: 300 streams about a hundred jobs that go on."""
+    with _client(url, key) as client:
+        for _ in range(100):
+            _submitted(client, recording(20)).raise_for_status()
+    head = _request("GET /events", f"X-API-Key: {key}")
+    _on_connections(300, url, head, _receive, begun)
+
+
+def unread_answers(url: str, key: str, begun: Callable[[], None]) -> None:
+    """A tenant: a transcript of thirty megabytes, asked for and not read."""
+    job = _transcribed(url, key)
+    path = f"/transcribe/{job}/segments"
+    with _client(url, key) as client:
+        client.patch(f"{path}/0", json={"text": "a " * 42}).raise_for_status()
+        cuts = [{"segment": number, "split_at": 1} for number in range(40)]
+        client.patch(path, json={"changes": cuts}).raise_for_status()
+        for number in range(39):
+            text = {"text": "a " * 5000}
+            client.patch(f"{path}/{number}", json=text).raise_for_status()
+    head = _request(f"GET /transcribe/{job}/download?format=json", f"X-API-Key: {key}")
+    _on_connections(190, url, head, lambda _: time.sleep(1), begun)
+
+
 def endless_forwarded(url: str, key: str, begun: Callable[[], None]) -> None:
     """Anyone, through a proxy: a header in which every character may begin a pair."""
     head = _request("GET /health", f"Forwarded: {'a' * 31_000}")
 
-    def again(wire: socket.socket) -> None:
-        wire.recv(65536)
-        time.sleep(_PAUSE_SECONDS)
-        wire.sendall(head)
-
-    _on_connections(8, url, head, again, begun)
+    _on_connections(8, url, head, lambda wire: _answer_and(wire, head), begun)
 
 
 def trickling_uploads(url: str, key: str, begun: Callable[[], None]) -> None:
@@ -206,9 +252,42 @@ def many_fields(url: str, key: str, begun: Callable[[], None]) -> None:
     """A tenant: submissions of four hundred thousand fields, none of which exists."""
     fields = dict.fromkeys((f"k{number}" for number in range(400_000)), 1)
     data = json.dumps(fields, separators=(",", ":")).encode()
-    json_ = {"Content-Type": "application/json"}
+    _submissions(url, key, data, "application/json", begun)
+
+
+def many_lists(url: str, key: str, begun: Callable[[], None]) -> None:
+    """A tenant: submissions of two million empty lists."""
+    data = b'{"a":[' + b"[]," * (2 << 20) + b"1]}"
+    _submissions(url, key, data, "application/json", begun)
+
+
+def many_pairs(url: str, key: str, begun: Callable[[], None]) -> None:
+    """A tenant: submissions of three million fields without a value."""
+    _submissions(url, key, b"a&" * (3 << 20), "application/x-www-form-urlencoded", begun)
+
+
+def long_prompts(url: str, key: str, begun: Callable[[], None]) -> None:
+    """A tenant: jobs with six megabytes of options, and lists of them."""
+    data = json.dumps({"url": f"{url}/health", "initial_prompt": "a" * 6_000_000}).encode()
+    with _client(url, key) as client:
+        for _ in range(20):
+            client.post("/transcribe", content=data, headers={"Content-Type": "application/json"})
+    _volleys(url, key, lambda client: client.get("/transcribe?limit=100"), begun)
+
+
+def marks_in_searches(url: str, key: str, begun: Callable[[], None]) -> None:
+    """A tenant: searches in text whose marks take quadratic time to sort."""
+    job = _transcribed(url, key)
+    text = {"text": "a needle a" + "\u0301\u0327" * 4990}
+    _client(url, key).patch(f"/transcribe/{job}/segments/0", json=text).raise_for_status()
+    path = f"/transcribe?search={'needle+' * 100}"
+    _volleys(url, key, lambda client: client.get(path), begun)
+
+
+def _submissions(url: str, key: str, data: bytes, kind: str, begun: Callable[[], None]) -> None:
+    headers = {"Content-Type": kind}
     _volleys(
-        url, key, lambda client: client.post("/transcribe", content=data, headers=json_), begun
+        url, key, lambda client: client.post("/transcribe", content=data, headers=headers), begun
     )
 
 

@@ -109,6 +109,11 @@ def receiver() -> Iterator[tuple[str, set[str]]]:
     "attack",
     [
         attackers.endless_trailers,
+        attackers.tiny_chunks,
+        attackers.requests_sent_ahead,
+        attackers.quoted_cookies,
+        attackers.many_events,
+        attackers.unread_answers,
         attackers.long_edits,
         attackers.multiplying_replaces,
         attackers.many_tags,
@@ -116,6 +121,10 @@ def receiver() -> Iterator[tuple[str, set[str]]]:
         attackers.many_samples,
         attackers.wrong_names,
         attackers.many_fields,
+        attackers.many_lists,
+        attackers.many_pairs,
+        attackers.long_prompts,
+        attackers.marks_in_searches,
     ],
     ids=lambda attack: attack.__name__,
 )

@@ -3,6 +3,8 @@
 import re
 from pathlib import Path
 
+from fastapi import FastAPI
+from starlette.routing import Route
 from starlette.testclient import TestClient
 
 from meet_transcriber.api.app import create_app
@@ -13,6 +15,16 @@ from tests.unit.api.service_fixture import make_service
 
 ROOT = Path(__file__).parents[2]
 PAGE = ROOT / "docs" / "security.md"
+
+HIDDEN = {
+    "/openapi.json",
+    "/",
+    "/page/{name:path}",
+    "/docs",
+    "/docs/{name}",
+    "/v1/{path:anything}",
+}
+"""Routes without work: files that are read at the start, and errors for other paths of /v1."""
 
 
 def rows(first: str) -> list[list[str]]:
@@ -55,9 +67,31 @@ def test_every_piece_of_work_has_a_bound_a_deadline_a_share_and_a_test() -> None
     assert lost_tests(table) == []
 
 
+def operations(app: FastAPI) -> set[str]:
+    paths = TestClient(app).get("/openapi.json").json()["paths"]
+    return {each["operationId"] for path in paths.values() for each in path.values()}
+
+
 def test_the_table_of_work_names_every_operation_and_every_task(tmp_path: Path) -> None:
     app = create_app(make_service(tmp_path), Settings(auth_mode="open", data_dir=tmp_path))
-    paths = TestClient(app).get("/openapi.json").json()["paths"]
-    operations = {each["operationId"] for path in paths.values() for each in path.values()}
     named = {name for row in rows("Work") for name in re.findall(r"`(\w+)`", row[1])}
-    assert named == operations | set(KINDS)
+    assert named == operations(app) | set(KINDS)
+
+
+def test_a_route_that_the_document_hides_only_refuses_or_sends_files(tmp_path: Path) -> None:
+    app = create_app(make_service(tmp_path), Settings(auth_mode="open", data_dir=tmp_path))
+    routes = [each for each in app.routes if isinstance(each, Route)]
+    hidden = {each.path for each in routes if not each.include_in_schema}
+    assert hidden == HIDDEN
+
+
+def test_a_new_route_and_a_test_that_is_missing_are_found(tmp_path: Path) -> None:
+    app = create_app(make_service(tmp_path), Settings(auth_mode="open", data_dir=tmp_path))
+    before = operations(app)
+    app.openapi_schema = None
+    app.add_api_route("/new", lambda: None, operation_id="newRoute")
+    assert operations(app) - before == {"newRoute"}
+    known = "`tests/unit/test_security_page.py::test_every_attack_has_a_result_and_a_test`"
+    assert lost_tests([["a", known]]) == []
+    for missing in (known.replace("every", "no"), "`tests/unit/none.py::test_a`", "-"):
+        assert lost_tests([["a", missing]]) == [missing]

@@ -22,11 +22,13 @@ from starlette.types import Lifespan
 
 from meet_transcriber import __version__
 from meet_transcriber.api import bodies, compute, errors, openapi
+from meet_transcriber.api.auth import COOKIES
 from meet_transcriber.api.middleware.proxy_headers import ProxyHeadersMiddleware, TrustedProxies
-from meet_transcriber.api.middleware.rate_limit import AddressLimitMiddleware
+from meet_transcriber.api.middleware.rate_limit import AddressLimitMiddleware, AnswerLimitMiddleware
 from meet_transcriber.api.middleware.request_log import QUIET_PATHS, RequestLogMiddleware
 from meet_transcriber.api.middleware.security import (
     ANY_HOST,
+    OwnCookiesMiddleware,
     RefusalMiddleware,
     SecurityHeadersMiddleware,
     foreign_host,
@@ -120,6 +122,7 @@ def create_app(
     app.state.exposition = observability.exposition(service.context, stores=True)
     app.state.probe_executor = submissions.probe_executor()
     app.state.streams, app.state.uploads = events.StreamLimiter(), bodies.UploadLimiter()
+    app.state.texts = bodies.TextLimiter()
     app.state.compute = compute.make_executor()
     app.state.key_rechecks = events.KeyRechecks()
     app.state.readiness = health.ReadinessProbe(service)
@@ -140,6 +143,8 @@ def _add_middleware(
 ) -> None:
     """Add the middleware, from the innermost to the outermost."""
     app.state.limiter = limiter = auth.limits(settings)
+    app.add_middleware(AnswerLimitMiddleware)
+    app.add_middleware(OwnCookiesMiddleware, names=COOKIES)
     if not limiter.off:
         app.add_middleware(AddressLimitMiddleware, limiter=limiter)
     _allow_origins(app, settings)

@@ -26,6 +26,8 @@ from meet_transcriber.service import Service
 from meet_transcriber.settings import Settings, listed
 
 COOKIE, CSRF_HEADER = "mt_session", "X-CSRF-Token"
+COOKIES = (COOKIE, f"__Host-{COOKIE}")
+"""Over HTTP, and over HTTPS a name that other subdomains cannot set."""
 
 _SAFE = {"GET", "HEAD", "OPTIONS"}  # change nothing, so a forged one does no harm
 _MISSING = (
@@ -149,8 +151,8 @@ async def authenticate(request: Request) -> Caller:
 
 
 def cookie_name(request: Request) -> str:
-    """The session cookie's name; over HTTPS one that other subdomains cannot set (__Host-)."""
-    return f"__Host-{COOKIE}" if request.scope["scheme"] == "https" else COOKIE
+    """The session cookie's name, one of `COOKIES`."""
+    return COOKIES[request.scope["scheme"] == "https"]
 
 
 def read_session_token(request: Request) -> str | None:

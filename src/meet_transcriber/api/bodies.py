@@ -8,6 +8,7 @@ from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
 from contextlib import asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass, field
+from itertools import islice
 from typing import TYPE_CHECKING, Any, Generic, Self, TypeVar
 
 import anyio
@@ -45,9 +46,10 @@ SMALL_BODY_BYTES = 256 << 10
 MOST_VALUES = 2000
 """Most values of a JSON body, or fields of a submission: each may be a problem to report."""
 
-_MOST_NAMES = 65_000
-"""Most names in a JSON body: three for each of the 20,000 entries of a timeline, and some more."""
-_NAME_END = re.compile(rb'"\s*:')
+_MOST_PARSED = 100_000
+"""Most values in a JSON body: four for each of the 20,000 entries of a timeline, and some more."""
+# Possessive, and of a string without an end the rest, so that the search takes linear time.
+_VALUE_BEGINS = re.compile(rb'"(?:[^"\\]++|\\.)*+"?|([\[{,])', re.DOTALL)
 
 _QUICK_BYTES = 16 << 10
 """Most bytes of JSON that are parsed in the thread of the event loop."""
@@ -104,6 +106,50 @@ class UploadLimiter:
             self._open[tenant] -= 1
             if not self._open[tenant]:
                 del self._open[tenant]
+
+
+TENANT_TEXT_BYTES, TEXT_BYTES = 64 << 20, 192 << 20
+"""Text of large bodies that a process holds, of one tenant and in all; some is held three times."""
+
+Grow = Callable[[int], None]
+
+
+class TextLimiter:
+    """
+    Limits the memory of large bodies of text: JSON with a timeline, and fields of forms.
+
+    Unlike a recording, text is held until its request is answered. Of each body
+    SMALL_BODY_BYTES are free.
+    """
+
+    def __init__(self, share: int = TENANT_TEXT_BYTES, most: int = TEXT_BYTES) -> None:
+        self._share, self._most = share, most
+        self._held = Counter[str]()
+
+    @contextmanager
+    def hold(self, request: Request) -> Iterator[Grow]:
+        """
+        Hold text of the request's tenant within the context; yields what counts bytes of it.
+
+        That raises RateLimited when this tenant, or all together, hold as much as they may.
+        """
+        tenant, size, counted = request.state.caller.tenant, 0, 0
+
+        def grow(more: int) -> None:
+            nonlocal size, counted
+            size += more
+            new = max(0, size - SMALL_BODY_BYTES) - counted
+            if self._held[tenant] + new > self._share or self._held.total() + new > self._most:
+                raise RateLimited("Too much text arrives at a time; try again.", _RETRY_SECONDS)
+            counted += new
+            self._held[tenant] += new
+
+        try:
+            yield grow
+        finally:
+            self._held[tenant] -= counted
+            if not self._held[tenant]:
+                del self._held[tenant]
 
 
 async def body(
@@ -165,11 +211,17 @@ async def _next_message(
     raise _stalled()
 
 
-async def small_body(request: Request, limit: int = SMALL_BODY_BYTES) -> bytes:
-    """Read a body without a recording within STALL_SECONDS; raises as `body` does."""
+async def small_body(
+    request: Request, limit: int = SMALL_BODY_BYTES, grow: Grow = lambda _: None
+) -> bytes:
+    """Read a body without a recording within STALL_SECONDS; raises as `body` and `grow` do."""
+    data = bytearray()
     try:
         with anyio.fail_after(STALL_SECONDS):
-            return b"".join([chunk async for chunk in body(request, limit)])
+            async for chunk in body(request, limit):
+                grow(len(chunk))
+                data += chunk
+        return bytes(data)
     except TimeoutError as error:
         raise _stalled() from error
 
@@ -299,8 +351,9 @@ def read_json(data: bytes, most_values: int | None = None) -> dict[str, object]:
         InvalidOptions: the JSON is not an object, or has more values.
     """
     # Before parsing, which no other thread can interrupt.
-    if any(number >= _MOST_NAMES for number, _ in enumerate(_NAME_END.finditer(data))):
-        raise InvalidOptions(f"The body has more than {_MOST_NAMES} names.")
+    values = (found for found in _VALUE_BEGINS.finditer(data) if found.lastindex)
+    if next(islice(values, _MOST_PARSED, None), None) is not None:
+        raise InvalidOptions(f"The body has more than {_MOST_PARSED} values.")
     try:
         value = json.loads(data, object_pairs_hook=_without_repetition)
         if most_values is not None and _has_more_values(value, most_values):
@@ -359,16 +412,19 @@ class FormReader:
         content_type: str,
         fields_bytes: int = SMALL_BODY_BYTES,
         text_files: Mapping[str, int] | None = None,
+        grow: Grow = lambda _: None,
     ) -> None:
         """
         Args:
             fields_bytes: limit on all fields together.
             text_files: fields that may be sent as files, and an extra limit in bytes for each.
+            grow: called with the bytes of fields as they come; may raise.
 
         Raises:
             MalformedRequest: the content type has no boundary.
         """
         self.fields: list[tuple[str, str]] = []
+        self._grow = grow
         self._left = fields_bytes
         self._left_of = dict(text_files or {})
         self._events: list[FileBegins | bytes] = []
@@ -472,6 +528,7 @@ class FormReader:
         self._ended = True
 
     def _spend(self, size: int, name: str = "") -> None:
+        self._grow(size)
         if name in self._left_of:
             self._left_of[name] -= size
             if self._left_of[name] < 0:
@@ -529,7 +586,7 @@ async def receive(
         fields_bytes, text_files: as `FormReader` takes them.
 
     Raises:
-        RateLimited: the tenant sends too many recordings at once.
+        RateLimited: the tenant sends too many recordings, or too much text, at once.
         UploadTooLarge: by its announced length, or while it is received.
         MalformedRequest, InvalidOptions: the body is not a form, or not such a form.
         IdempotencyInProgress, StorageError: as `Submissions.start_upload` and
@@ -537,8 +594,13 @@ async def receive(
         ClientDisconnect: the sender disconnected.
         HTTPException: 408, the sender paused for too long.
     """
-    with request.app.state.uploads.acquire(request):
-        async with _received(request, service, idempotency_key, fields_bytes, text_files) as form:
+    state = request.app.state
+    with state.uploads.acquire(request), state.texts.hold(request) as grow:
+        kind = request.headers.get("content-type", "")
+        reader = FormReader(kind, fields_bytes, text_files, grow)
+        limit = service.context.policy.max_upload_bytes + fields_bytes + _FRAMING_BYTES
+        limit += sum((text_files or {}).values())
+        async with _received(request, service, idempotency_key, reader, limit) as form:
             yield form
 
 
@@ -547,12 +609,9 @@ async def _received(
     request: Request,
     service: Service,
     idempotency_key: str | None,
-    fields_bytes: int,
-    text_files: Mapping[str, int] | None,
+    reader: FormReader,
+    limit: int,
 ) -> AsyncIterator[ReceivedForm]:
-    reader = FormReader(request.headers.get("content-type", ""), fields_bytes, text_files)
-    limit = service.context.policy.max_upload_bytes + fields_bytes + _FRAMING_BYTES
-    limit += sum((text_files or {}).values())
     stream = UploadStream(service, idempotency_key)
     try:
         async for chunk in body(request, limit, stream.flush, stream.beat_seconds):

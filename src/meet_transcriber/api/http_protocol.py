@@ -14,7 +14,7 @@ from collections import Counter
 from collections.abc import Callable
 from typing import ClassVar
 
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
 from meet_transcriber.api.middleware.rate_limit import client_key
 
@@ -22,9 +22,18 @@ HEADER_SECONDS = 20.0
 READING_SECONDS = 60.0
 HEADER_BYTES = 64 << 10
 TRAILER_BYTES = 8 << 10
+MOST_HEADERS = 500
+MOST_PIPELINED = 32
+FREE_CHUNKS, LEAST_CHUNK_BYTES = 4000, 64
+"""Chunks of a body that may be of any size, and the mean size of more."""
 
 _SLOW = b"408 Request Timeout"
 _LARGE = b"431 Request Header Fields Too Large"
+_CHUNKS = b"400 Bad Request"
+
+
+class _Refused(Exception):
+    """Ends the parsing of what a client sent, whose connection will be closed."""
 
 
 class DeadlineHttpProtocol(HttpToolsProtocol):
@@ -35,6 +44,9 @@ class DeadlineHttpProtocol(HttpToolsProtocol):
     request, and have at most about `header_bytes`. Trailers are discarded, and may have about
     `TRAILER_BYTES`. The client must read each piece of a response within `reading_seconds`, and
     end its request within `header_seconds` of the response's end.
+
+    Each header, each chunk of a body and each request that is sent ahead takes some microseconds of
+    the event loop however small it is, so their number is limited, too.
     """
 
     header_seconds: ClassVar[float] = HEADER_SECONDS
@@ -51,6 +63,9 @@ class DeadlineHttpProtocol(HttpToolsProtocol):
     _in_body = False
     _header_size = 0
     _bytes_since_body = 0
+    _chunks = _body_bytes = 0
+    _is_deaf = False
+    _answered: RequestResponseCycle | None = None
     _counted: str | None = None
 
     # -- connections -----------------------------------------------------------------------
@@ -75,6 +90,10 @@ class DeadlineHttpProtocol(HttpToolsProtocol):
             if not self._open[self._counted]:
                 del self._open[self._counted]
             self._counted = None
+        self.pipeline.clear()
+        if self._answered is not None:  # uvicorn tells only the latest of several requests
+            self._answered.disconnected = True
+            self._answered.message_event.set()
         super().connection_lost(exc)
 
     # -- responses -------------------------------------------------------------------------
@@ -93,8 +112,11 @@ class DeadlineHttpProtocol(HttpToolsProtocol):
             self._read_timer = None
 
     def on_response_complete(self) -> None:
+        self._answered = self.pipeline[-1][0] if self.pipeline else None
         super().on_response_complete()
-        if self._in_message and not self.transport.is_closing():
+        if self._is_deaf and self._answered is None:
+            self.transport.close()
+        elif self._in_message and not self.transport.is_closing():
             # uvicorn's keep-alive timer would start anew at each byte of the request's rest.
             self._request_timer = self.loop.call_later(self.header_seconds, self.transport.close)
 
@@ -106,6 +128,8 @@ class DeadlineHttpProtocol(HttpToolsProtocol):
     # -- requests --------------------------------------------------------------------------
 
     def data_received(self, data: bytes) -> None:
+        if self._is_deaf:
+            return
         self._bytes_since_body += len(data)
         super().data_received(data)
         if self._deadline is not None:
@@ -120,24 +144,43 @@ class DeadlineHttpProtocol(HttpToolsProtocol):
             self._start_header_timer()  # only line breaks came, which begin no request
 
     def on_message_begin(self) -> None:
+        if len(self.pipeline) >= MOST_PIPELINED:
+            self._is_deaf = True
+            raise _Refused
         super().on_message_begin()
         self._in_message = True
+        self._chunks = self._body_bytes = 0
         if self._deadline is None:
             self._start_header_timer()
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        if not self._in_body:  # uvicorn would add trailers to the headers of the request
-            super().on_header(name, value)
+        if self._in_body:  # a trailer, which uvicorn would add to the headers of the request
+            return
+        super().on_header(name, value)
+        if len(self.headers) > MOST_HEADERS:
+            self._refuse(_LARGE)
+            raise _Refused
 
     def on_headers_complete(self) -> None:
         self._stop_header_timer()
         self._in_body = True
         self._bytes_since_body = 0
         super().on_headers_complete()
+        if not self.pipeline:
+            self._answered = self.cycle
 
     def on_body(self, body: bytes) -> None:
         self._bytes_since_body = 0
+        self._chunks += 1
+        self._body_bytes += len(body)
+        if self._chunks > FREE_CHUNKS and self._body_bytes < LEAST_CHUNK_BYTES * self._chunks:
+            self._refuse(_CHUNKS)
+            raise _Refused
         super().on_body(body)
+
+    def send_400_response(self, msg: str) -> None:
+        if not (self._is_deaf or self.transport.is_closing()):  # else `_Refused` was raised
+            super().send_400_response(msg)
 
     def on_message_complete(self) -> None:
         self._in_message = self._in_body = False
@@ -162,7 +205,9 @@ class DeadlineHttpProtocol(HttpToolsProtocol):
         self._stop_header_timer()
         if self.transport.is_closing():
             return
-        if self.cycle is None or self.cycle.response_complete:
+        cycle = self.cycle
+        begun = cycle is not None and (cycle.response_started or bool(self.pipeline))
+        if cycle is None or cycle.response_complete or not begun:
             self.transport.write(
                 b"HTTP/1.1 " + status + b"\r\nConnection: close\r\nContent-Length: 0\r\n\r\n"
             )

@@ -38,6 +38,8 @@ Characters by which edits may make a transcript longer, about four hours of spee
 A replacement multiplies, so a log of a few lines could otherwise stand for gigabytes of words.
 """
 LONGEST_NAME = 200
+MOST_NAMED = 10_000
+"""Characters of all names, which every list of jobs contains."""
 LONGEST_FIND = 200
 MOST_LOG_BYTES = 16 << 20
 """Largest edit log, which is read and written whole."""
@@ -317,11 +319,13 @@ def _applied(state: Edited, edits: Sequence[Edit]) -> Edited:
     before, known = state.transcript, state.known
     segments, names, turns = list(before.segments), dict(before.names), before.turns
     words_moved, stale_turns, given = state.words_moved, False, set(state.labels_given)
-    added = state.added
+    added, left = state.added, None
     for edit in edits:
         if edit.kind == "name":
-            _name(speakers_left(known, segments, turns), names, edit)
+            left = left or speakers_left(known, segments, turns)
+            _name(left, names, edit)
             continue
+        left = None
         receivers = _receivers(segments, edit)
         given |= receivers
         if edit.kind == "reassign":
@@ -447,6 +451,8 @@ def _name(speakers: Sequence[str], names: dict[str, str], edit: Edit) -> None:
         )
     if text := edit.text.strip():
         names[label] = text
+        if (size := sum(map(len, names.values()))) > MOST_NAMED:
+            raise InvalidOptions(f"The names have {size} characters; the most is {MOST_NAMED}.")
     else:
         names.pop(label, None)
 
@@ -697,8 +703,11 @@ def _changed(
         yield from _spread(words, replaced, texts, following)
 
 
-_MOST_PAIRS = 40_000
-"""Of words that `SequenceMatcher` compares: its worst case is cubic, 0.1 s for 200 by 200."""
+_MOST_PAIRS = 2500
+"""
+Of words that `SequenceMatcher` compares: its worst case is cubic, 0.5 ms for 50 by 50, and a
+replacement does this at each place.
+"""
 
 
 def _matching_blocks(old: Sequence[str], new: Sequence[str]) -> Sequence[tuple[int, int, int]]:

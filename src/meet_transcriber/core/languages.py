@@ -213,11 +213,20 @@ def join_words(texts: Iterable[str]) -> str:
 
 
 _ACCENTS = re.compile("[\u0300-\u036f]")
+_LONG_RUN = re.compile(r"([^\w\s]{30})[^\w\s]+")
+_HALF_WIDTH_MARKS = {0xFF9E: "\u3099", 0xFF9F: "\u309a"}
+"""The only letters that decompose to marks alone."""
 
 
 def fold(text: str) -> str:
-    """The text for a search that ignores case, accents and full-width forms."""
+    """
+    The text for a search that ignores case, accents and full-width forms.
+
+    Of more than 30 marks or signs in a row the first 30 are kept, more than any word has
+    (UAX #15, 13.1): normalization sorts the marks after a letter in quadratic time.
+    """
     if text.isascii():
         return text.lower()
+    text = _LONG_RUN.sub(r"\1", text.translate(_HALF_WIDTH_MARKS))
     bare = _ACCENTS.sub("", unicodedata.normalize("NFKD", text))
     return unicodedata.normalize("NFKC", bare).casefold()

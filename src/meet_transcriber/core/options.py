@@ -10,6 +10,8 @@ Task = Literal["transcribe", "translate"]
 ChannelMode = Literal["auto", "mix", "split"]
 
 MAX_SPEAKERS = 50
+MOST_CHARACTERS = 10_000
+"""Of `initial_prompt`, of all `hotwords` and of all `languages`; engines use some hundred words."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,12 +48,23 @@ class Options:
     channels: ChannelMode = "auto"
 
     def __post_init__(self) -> None:
+        self._check_lengths()
         if self.language is not None:
             object.__setattr__(self, "language", parse_language(self.language))
         parsed = dict.fromkeys(parse_language(code) for code in self.languages)
         object.__setattr__(self, "languages", tuple(parsed))
         self._check_choices()
         self._check_speakers()
+
+    def _check_lengths(self) -> None:
+        # Every change of a job writes its record, and every list of jobs reads it.
+        for name in ("languages", "hotwords", "initial_prompt"):
+            value = getattr(self, name) or ""
+            size = len(value) if isinstance(value, str) else sum(len(each) + 1 for each in value)
+            if size > MOST_CHARACTERS:
+                raise InvalidOptions(
+                    f"{name} has {size} characters; the most is {MOST_CHARACTERS}."
+                )
 
     def _check_choices(self) -> None:
         if self.task not in get_args(Task):

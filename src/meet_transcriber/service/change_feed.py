@@ -43,12 +43,14 @@ class JobUpdate:
         wait: its place in the queue; known only where `error` is None.
         error: why it cannot be shown: JobNotFound for a deleted job and for an upload that is no
             job yet, StorageError for an unreadable record.
+        rendered: what subscribers made of it, for the others, who get the same object.
     """
 
     job_id: str
     job: Job | None = None
     wait: Wait = _NO_WAIT
     error: TranscriptionError | None = None
+    rendered: dict[str, str] = field(default_factory=dict, compare=False, repr=False)
 
     @property
     def is_upload(self) -> bool:

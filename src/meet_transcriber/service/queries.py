@@ -10,6 +10,7 @@ from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import partial
+from itertools import islice
 from threading import Lock
 from typing import Any, BinaryIO, Generic, TypeVar
 
@@ -42,6 +43,8 @@ SEARCH_SECONDS = 0.5
 """Processor time after which a search returns what it has found."""
 SEARCH_WAIT_SECONDS = 10.0
 """The same with the time in which the media store is waited for."""
+MOST_SEARCH_WORDS = 100
+"""Each word is looked up in the index, and in each segment of the meetings that are found."""
 _PUNCTUATION = re.compile(r"^\W+|\W+$")
 
 
@@ -331,11 +334,11 @@ class JobQueries:
             wait_seconds: the same, of time.
 
         Raises:
-            InvalidOptions: the query is empty.
+            InvalidOptions: the query is empty or too long.
         """
         terms = [term for word in fold(query).split() if (term := _PUNCTUATION.sub("", word))]
-        if not query.split():
-            raise InvalidOptions("The search query must have at least one word.")
+        if not 0 < len(query.split()) <= MOST_SEARCH_WORDS:
+            raise InvalidOptions(f"The search query must have 1 to {MOST_SEARCH_WORDS} words.")
         jobs, complete = self._candidates(query, limit)
         hits: list[Hit] = []
         until, give_up_at = time.thread_time() + seconds, time.monotonic() + wait_seconds
@@ -346,7 +349,8 @@ class JobQueries:
                 transcript = self.transcript_of(job)
                 # The index compares whole words, in its own way; what it finds is a hit.
                 if self._context.text is not None or _matches(transcript.text, terms):
-                    hits.append(Hit(job, _matching_segments(transcript, terms)[:segments]))
+                    found = islice(_matching_segments(transcript, terms, until), segments)
+                    hits.append(Hit(job, tuple(found)))
             if len(hits) == limit:
                 return Found(tuple(hits), complete=False)
         return Found(tuple(hits), complete)
@@ -370,12 +374,16 @@ def _matches(text: str, terms: list[str]) -> bool:
     return bool(terms) and all(term in folded for term in terms)
 
 
-def _matching_segments(transcript: Transcript, terms: list[str]) -> tuple[tuple[int, Segment], ...]:
-    return tuple(
-        (number, segment)
-        for number, segment in enumerate(transcript.segments)
-        if any(term in fold(segment.text) for term in terms)
-    )
+def _matching_segments(
+    transcript: Transcript, terms: list[str], until: float
+) -> Iterator[tuple[int, Segment]]:
+    """Segments with one of the terms and their numbers, as far as is found in time."""
+    for number, segment in enumerate(transcript.segments):
+        if time.thread_time() > until:
+            return
+        folded = fold(segment.text)
+        if any(term in folded for term in terms):
+            yield number, segment
 
 
 def _check_completed(job: Job) -> None:

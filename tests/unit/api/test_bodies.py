@@ -15,7 +15,14 @@ from starlette.requests import ClientDisconnect
 from starlette.requests import Request as HttpRequest
 from starlette.types import Message
 
-from meet_transcriber.api.bodies import UploadLimiter, body, receive
+from meet_transcriber.api.bodies import (
+    SMALL_BODY_BYTES,
+    FormReader,
+    TextLimiter,
+    UploadLimiter,
+    body,
+    receive,
+)
 from meet_transcriber.core.errors import (
     InvalidOptions,
     MalformedRequest,
@@ -40,7 +47,7 @@ class Sender:
         headers = [(b"content-type", b"multipart/form-data; boundary=b")]
         if length is not None:
             headers.append((b"content-length", str(length).encode()))
-        app = SimpleNamespace(state=SimpleNamespace(uploads=UploadLimiter()))
+        app = SimpleNamespace(state=SimpleNamespace(uploads=UploadLimiter(), texts=TextLimiter()))
         state = {"caller": SimpleNamespace(tenant="")}
         scope = {"type": "http", "headers": headers, "app": app, "state": state}
         self.request = HttpRequest(scope, self.receive)
@@ -167,6 +174,32 @@ def test_a_tenant_leaves_room_for_the_recordings_of_others() -> None:
             stack.enter_context(limiter.acquire(other))
     with limiter.acquire(sender.request):
         pass
+
+
+def test_a_tenant_leaves_room_for_the_text_of_others() -> None:
+    limiter, sender = TextLimiter(share=20, most=30), Sender(iter([]))
+    state = {"caller": SimpleNamespace(tenant="b")}
+    other = HttpRequest({**sender.request.scope, "state": state})
+    with limiter.hold(sender.request) as first, limiter.hold(sender.request) as second:
+        first(SMALL_BODY_BYTES)  # which are free
+        first(15)
+        with pytest.raises(RateLimited, match="Too much text"):
+            second(SMALL_BODY_BYTES + 6)
+        with limiter.hold(other) as third:
+            third(SMALL_BODY_BYTES + 15)
+            with pytest.raises(RateLimited):
+                third(1)
+    with limiter.hold(sender.request) as again:
+        again(SMALL_BODY_BYTES + 20)
+
+
+def test_fields_of_a_form_are_counted_as_text() -> None:
+    held: list[int] = []
+    reader = FormReader("multipart/form-data; boundary=b", 1000, {"notes": 1000}, held.append)
+    for name in ("title", "notes"):
+        part = f'--b\r\nContent-Disposition: form-data; name="{name}"\r\n\r\n'
+        [*reader.feed(part.encode() + b"x" * 500 + b"\r\n")]
+    assert sum(held) > 1000
 
 
 def test_a_form_without_a_file_refuses_to_return_one(tmp_path: Path) -> None:

@@ -1,6 +1,7 @@
 """JSON bodies."""
 
 import json
+import time
 
 import pytest
 from pydantic import Field
@@ -8,7 +9,7 @@ from pydantic import Field
 from meet_transcriber.api.bodies import MOST_VALUES, RequestModel, read_json, validate
 from meet_transcriber.api.errors import OptionProblems
 from meet_transcriber.api.schemas import SegmentChange
-from meet_transcriber.core.errors import InvalidOptions
+from meet_transcriber.core.errors import InvalidOptions, MalformedRequest
 
 
 class _Size(RequestModel):
@@ -56,9 +57,26 @@ def test_a_body_of_too_many_values_is_refused(value: dict[str, object]) -> None:
         read_json(data, MOST_VALUES - 1)
 
 
-def test_a_body_of_too_many_names_is_not_parsed() -> None:
-    with pytest.raises(InvalidOptions, match="more than 65000 names"):
-        read_json(b'{"a" :1' + b',"a": 1' * 65_000)  # which is no JSON
+@pytest.mark.parametrize("value", [b'"a" :1', b"[]", b"{}", b"1", b'","'])
+def test_a_body_of_far_too_many_values_is_not_parsed(value: bytes) -> None:
+    with pytest.raises(InvalidOptions, match="more than 100000 values"):
+        read_json(b"{" + value + (b"," + value) * 100_000)  # which is no JSON
+
+
+def test_commas_and_brackets_within_strings_are_no_values() -> None:
+    assert read_json(b'{"a": "' + b'[{,\\"' * 200_000 + b'"}')["a"]
+
+
+@pytest.mark.parametrize("text", [b'\\"', b'"\\', b'"', b"\\", b'"\\\\'])
+def test_values_are_counted_in_linear_time(text: bytes) -> None:
+    def seconds(size: int) -> float:
+        began = time.process_time()
+        with pytest.raises(MalformedRequest):
+            read_json(text * size)
+        return time.process_time() - began
+
+    small = min(seconds(50_000) for _ in range(3))
+    assert seconds(500_000) < 50 * small  # it would be 100-fold
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,12 @@ import uvicorn
 from starlette.types import ASGIApp, Receive, Scope, Send
 from uvicorn.server import ServerState
 
-from meet_transcriber.api.http_protocol import DeadlineHttpProtocol
+from meet_transcriber.api.http_protocol import (
+    FREE_CHUNKS,
+    MOST_HEADERS,
+    MOST_PIPELINED,
+    DeadlineHttpProtocol,
+)
 
 MEBIBYTE = 1 << 20
 PATIENCE_SECONDS = 30.0
@@ -157,12 +162,53 @@ def test_endless_trailers_end_the_connection(method: bytes, first: bytes, then: 
 def test_small_chunks_and_a_trailer_are_an_ordinary_request() -> None:
     async def course() -> bytes:
         async with connected() as (reader, writer):
-            writer.write(b"POST " + CHUNKED + b"1\r\na\r\n" * 20_000)
+            writer.write(b"POST " + CHUNKED + b"1\r\na\r\n" * FREE_CHUNKS)
             writer.write(b"0\r\nX-Checksum: b\r\n\r\n")
             await reader.readuntil(b"\r\n\r\n")
             return await reader.read(100)
 
-    assert asyncio.run(course()) == b"20000 ['host', 'transfer-encoding']"
+    assert asyncio.run(course()) == b"4000 ['host', 'transfer-encoding']"
+
+
+@pytest.mark.parametrize("method", [b"GET ", b"POST "])
+def test_endless_chunks_of_a_byte_end_the_connection(method: bytes) -> None:
+    async def course() -> int:
+        async with connected() as (_, writer):
+            return await sent_until_closed(writer, method + CHUNKED, b"1\r\na\r\n" * 1000)
+
+    assert asyncio.run(course()) < 16 * MEBIBYTE  # what the buffers of the system take
+
+
+def test_chunks_of_a_byte_are_refused_in_words() -> None:
+    async def course() -> bytes:
+        async with connected() as (reader, writer):
+            writer.write(b"POST " + CHUNKED + b"1\r\na\r\n" * (FREE_CHUNKS + 1))
+            return await reader.readline()
+
+    assert asyncio.run(course()) == b"HTTP/1.1 400 Bad Request\r\n"
+
+
+def test_thousands_of_headers_are_refused_before_all_are_read() -> None:
+    async def course() -> bytes:
+        async with connected() as (reader, writer):
+            writer.write(b"GET / HTTP/1.1\r\nHost: a\r\n" + b"a:b\r\n" * 2 * MOST_HEADERS)
+            return await reader.readline()
+
+    assert b" 431 " in asyncio.run(course())
+
+
+def test_so_many_requests_are_sent_ahead_and_no_more() -> None:
+    async def answered(requests: int) -> int:
+        async with connected() as (reader, writer):
+            head = b"GET / HTTP/1.1\r\nHost: a\r\n"
+            writer.write((head + b"\r\n") * (requests - 1) + head + b"Connection: close\r\n\r\n")
+            with suppress(ConnectionError):
+                return (await reader.read()).count(b" 200 ")
+            return 0
+
+    assert asyncio.run(answered(MOST_PIPELINED + 1)) == MOST_PIPELINED + 1
+    assert asyncio.run(answered(MOST_PIPELINED + 2)) == MOST_PIPELINED + 1
+    assert asyncio.run(answered(10_000)) == MOST_PIPELINED + 1
 
 
 def test_the_rest_of_a_request_that_was_answered_has_a_deadline() -> None:

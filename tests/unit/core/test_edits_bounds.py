@@ -1,11 +1,12 @@
 """No edit computes for long or makes a transcript grow without bound."""
 
 import time
+from collections.abc import Callable
 from contextlib import suppress
 from itertools import pairwise
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from meet_transcriber.core.edits import (
@@ -20,6 +21,7 @@ from meet_transcriber.core.edits import (
 )
 from meet_transcriber.core.errors import InvalidOptions
 from meet_transcriber.core.formats import EXPORTERS, export
+from meet_transcriber.core.languages import fold
 from meet_transcriber.core.transcript import Segment, Transcript, Word
 
 CPU_SECONDS = 0.5
@@ -46,7 +48,28 @@ HOSTILE = {
     "markup": "<&>" * 3333,
     "arrows": "--> " * 2500,
     "underscores": "*_`[" * 2500,
+    "marks to sort": "a" + "\u0301\u0327" * 4999,
+    "half-width marks": "\uff9e" * 10_000,
+    "lines": "a\n" * 5000,
+    "spaces": "a" + " \u3000\u00a0" * 3332 + "b",
+    "addresses": "http://a.b " * 900,
+    "almost the same": "a " * 2500 + "b" + " a" * 2499,
 }
+
+ALPHABET = [
+    "a", "A", "1", ".", "。", "-", "'", "<", "&", "|", "*", " ", "\n", "\u2028", "\x85", "é",
+    "\u0301", "\u0327", "\u0591", "あ", "い", "你", "가", "ก", "\u0e38", "\u200b", "\u200d", "👨",
+    "🏽", "\u202e", "א", "ß", "İ", "\ud800", "\uff9e", "-->", "NOTE ", "http://",
+]  # fmt: skip
+
+
+@st.composite
+def hostile_texts(draw: st.DrawFn, size: int = 10_000) -> str:
+    """A short text again and again, perhaps with another in the middle."""
+    parts = st.lists(st.sampled_from(ALPHABET), min_size=1, max_size=5).map("".join)
+    unit, other = draw(parts), draw(parts)
+    half = unit * (size // 2 // len(unit))
+    return f"a{half}{other}{half}"[:size]
 
 
 def meeting(*texts: str, seconds: float = 5.0) -> Edited:
@@ -109,6 +132,48 @@ def test_any_replacement_is_made_or_refused_in_bounded_time(find: str, text: str
             with_edits(state, [edit])
 
     assert cpu(replaced)[0] < CPU_SECONDS
+
+
+@pytest.mark.parametrize(
+    ("find", "text"),
+    [("あい" * 100, "いあう" * 66), ("あい" * 25, "いあう" * 16), ("あい", "い"), ("い" * 3, "あ")],
+)
+def test_replacements_at_many_places_take_bounded_time(find: str, text: str) -> None:
+    state = with_edits(meeting("hello"), [Edit("text", 0, "あい" * 4900 + "いいいあ" * 50)])
+    seconds, changed = cpu(with_edits, state, [Edit("replace", text=text, find=find)])
+    assert isinstance(changed, Edited)
+    assert seconds < CPU_SECONDS
+
+
+@settings(max_examples=30, deadline=None, derandomize=True)
+@given(hostile_texts(), hostile_texts(), st.sampled_from([*EXPORTERS]), st.integers(1, 200))
+def test_no_text_makes_an_edit_an_undo_an_export_or_a_search_slow(
+    one: str, two: str, form: str, size: int
+) -> None:
+    state = with_edits(meeting("hello", "b"), [Edit("text", 0, one)])
+    steps: list[Callable[[], object]] = [
+        lambda: with_edits(state, [Edit("text", 0, two)]),
+        lambda: with_edits(state, [Edit("replace", text=two[:size], find=one[:size].strip())]),
+        lambda: with_edits(state, [Edit("split", 0, at=1), Edit("merge", 0), Edit("merge", 0)]),
+        lambda: with_edits(state, [Edit("undo")]),
+        lambda: with_edits(with_edits(state, [Edit("undo")]), [Edit("redo")]),
+        lambda: edited(state.machine(), state.log),
+        lambda: export(state.transcript, form),
+        lambda: fold(state.text),
+    ]
+    for step in steps:
+        with suppress(InvalidOptions):
+            assert cpu(step)[0] < CPU_SECONDS
+
+
+def test_the_names_of_speakers_have_so_many_characters_and_no_more() -> None:
+    labels = [f"SPEAKER_{number:02d}" for number in range(51)]
+    state = meeting(*["hello"] * 51)
+    state = with_edits(state, [Edit("speaker", at, speaker=at_) for at, at_ in enumerate(labels)])
+    named = [Edit("name", speaker=label, text="n" * 200) for label in labels]
+    assert len(with_edits(state, named[:50]).transcript.names) == 50
+    with pytest.raises(InvalidOptions, match="10200 characters; the most is 10000"):
+        with_edits(state, named)
 
 
 def test_replacements_cannot_multiply_words_without_bound() -> None:

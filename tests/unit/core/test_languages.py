@@ -1,9 +1,13 @@
-"""Languages by their codes, their names and their old codes."""
+"""Languages by their codes, their names and their old codes; text for searches."""
+
+import sys
+import time
+import unicodedata
 
 import pytest
 
 from meet_transcriber.core.errors import InvalidOptions
-from meet_transcriber.core.languages import base_language, parse_language
+from meet_transcriber.core.languages import base_language, fold, parse_language
 from meet_transcriber.core.options import Options
 
 
@@ -29,3 +33,34 @@ def test_an_unknown_one_is_named_with_the_nearest(written: str, nearest: str) ->
 
 def test_a_script_is_spoken_as_its_language() -> None:
     assert (base_language("zh-Hant"), base_language("de")) == ("zh", "de")
+
+
+@pytest.mark.parametrize(
+    "marks",
+    [
+        "\u0301\u0327",
+        "\u05b0\u0591",
+        "\u0e38\u0e48\u0327",
+        "\u3099\u0327",
+        "\uff9e\u0327",
+        "\u0344\u0591",
+    ],
+)
+def test_any_marks_are_folded_in_linear_time(marks: str) -> None:
+    text = "a" + marks * 100_000  # whose sorting took 10 s
+    began = time.process_time()
+    assert fold(text)[:1] == "a"
+    assert time.process_time() - began < 0.5
+
+
+def test_no_other_letter_becomes_a_mark() -> None:
+    for code in range(sys.maxunicode + 1):
+        char = chr(code)
+        parts = unicodedata.normalize("NFKD", char)
+        if unicodedata.combining(parts[0]) and (char.isalnum() or char.isspace() or char == "_"):
+            assert char in "\uff9e\uff9f"
+
+
+def test_words_with_marks_are_found_as_before() -> None:
+    assert fold("Ünlü ﬁn ｶﾞ שָׁלוֹם") == fold("U\u0308nlu\u0308 fin ガ שָׁלוֹם")
+    assert fold("-" * 50 + " é") == "-" * 30 + " e"

@@ -18,6 +18,9 @@ from meet_transcriber.core.options import Options
         {"language": "fr", "languages": ("en", "de")},
         {"task": "sing"},
         {"channels": "left"},
+        {"initial_prompt": "a" * 10_001},
+        {"hotwords": ("a",) * 5001},
+        {"languages": ("en",) * 5000},
     ],
 )
 def test_an_invalid_option_is_refused(wishes: dict[str, Any]) -> None:

@@ -1,6 +1,7 @@
 """Reading and changing jobs."""
 
 import random
+import time
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import replace
@@ -20,6 +21,7 @@ from meet_transcriber.core.errors import (
 from meet_transcriber.core.jobs import JobQuery
 from meet_transcriber.core.workers import WorkerInfo
 from meet_transcriber.service import JobQueries, Service, SubmissionRequest
+from meet_transcriber.service.queries import MOST_SEARCH_WORDS
 from meet_transcriber.stores.disk import DiskMediaStore
 from meet_transcriber.stores.sqlite.jobs import SqliteJobStore
 from tests.unit.service.conftest import MEDIA, ServiceFixture
@@ -222,6 +224,29 @@ def test_a_search_does_not_wait_long_for_a_slow_store(fixture: ServiceFixture) -
     fixture.complete_job()
     found = fixture.service.queries.search("w7", wait_seconds=0)
     assert (found.hits, found.complete) == ((), False)
+
+
+@pytest.mark.parametrize("unit", ["a1 ", "あ", "a\u0301\u0327", "\uff9e\u0327", "\u0591\u05b0"])
+@pytest.mark.parametrize("indexed", [True, False])
+def test_any_text_is_searched_in_bounded_time(
+    fixture: ServiceFixture, unit: str, indexed: bool
+) -> None:
+    job = fixture.complete_job()
+    text = "needle " + unit * (9_900 // len(unit))
+    fixture.service.commands.edit(job.id, Edit("text", 0, text))
+    context = fixture.context if indexed else replace(fixture.context, text=None)
+    queries = JobQueries(context)
+    long = unit * (50 if " " in unit else 3000)
+    for query in ("needle", "needle " * 100, f"needle {long}", long):
+        began = time.thread_time()
+        queries.search(query)
+        assert time.thread_time() - began < 0.5
+
+
+def test_a_search_for_too_many_words_is_refused(fixture: ServiceFixture) -> None:
+    assert fixture.service.queries.search("w " * MOST_SEARCH_WORDS).hits == ()
+    with pytest.raises(InvalidOptions, match="1 to 100 words"):
+        fixture.service.queries.search("w " * (MOST_SEARCH_WORDS + 1))
 
 
 def test_search_finds_edited_words(fixture: ServiceFixture) -> None:

@@ -1,5 +1,6 @@
 """Rate limits over HTTP by address and by key, and their RateLimit headers."""
 
+from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence, Set
 from functools import lru_cache
 from http import HTTPStatus
@@ -146,3 +147,75 @@ class AddressLimitMiddleware:
             await self._app(scope, receive, send_counted)
         if error is not None:
             await send_error(error, scope, receive, send_with_headers)
+
+
+# -- large answers -------------------------------------------------------------------------------
+
+PIECE_BYTES = 256 << 10
+TENANT_ANSWER_BYTES, ANSWER_BYTES = 128 << 20, 384 << 20
+"""Large answers that a process holds while their clients read them, of one tenant and in all."""
+_ANSWER_SECONDS = 5.0
+
+
+class AnswerLimitMiddleware:
+    """
+    Middleware: sends large answers in pieces, and only so many bytes of them at once.
+
+    A client may take a minute for each piece, and its answer, of up to tens of megabytes, is held
+    for so long. A tenant may always have one.
+    """
+
+    def __init__(
+        self, app: ASGIApp, share: int = TENANT_ANSWER_BYTES, most: int = ANSWER_BYTES
+    ) -> None:
+        self._app = app
+        self._share, self._most = share, most
+        self._held = Counter[str]()
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        start: Message | None = None
+
+        async def send_limited(message: Message) -> None:
+            nonlocal start
+            if message["type"] == "http.response.start":
+                start = message
+                return
+            begin, start = start, None
+            if len(message.get("body", b"")) <= PIECE_BYTES:
+                if begin is not None:
+                    await send(begin)
+                await send(message)
+            elif begin is None:  # one of several pieces
+                await _send_in_pieces(message, send)
+            else:
+                await self._send_large(scope, receive, send, begin, message)
+
+        await self._app(scope, receive, send_limited)
+
+    async def _send_large(
+        self, scope: Scope, receive: Receive, send: Send, begin: Message, message: Message
+    ) -> None:
+        caller = scope.get("state", {}).get("caller")
+        tenant, size = caller.tenant if caller else "", len(message["body"])
+        held = self._held[tenant]
+        if held and (held + size > self._share or self._held.total() + size > self._most):
+            text = "Large answers to you are still being sent; read them, and try again."
+            await send_error(RateLimited(text, _ANSWER_SECONDS), scope, receive, send)
+            return
+        self._held[tenant] += size
+        try:
+            await send(begin)
+            await _send_in_pieces(message, send)
+        finally:
+            self._held[tenant] -= size
+            if not self._held[tenant]:
+                del self._held[tenant]
+
+
+async def _send_in_pieces(message: Message, send: Send) -> None:
+    """Send a body; the server takes a piece when the client has read the one before."""
+    body = memoryview(message["body"])
+    for at in range(0, len(body), PIECE_BYTES):
+        piece = bytes(body[at : at + PIECE_BYTES])
+        await send({"type": "http.response.body", "body": piece, "more_body": True})
+    await send({**message, "body": b""})

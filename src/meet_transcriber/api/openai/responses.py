@@ -15,7 +15,13 @@ from meet_transcriber.api.openai.errors import ApiError, error_of
 from meet_transcriber.api.openai.requests import TranscriptionRequest
 from meet_transcriber.api.routes.events import key_holds
 from meet_transcriber.api.serializers import JsonResponse, dumped
-from meet_transcriber.core.errors import JobError, KeyRefused, StorageError, TranscriptionError
+from meet_transcriber.core.errors import (
+    JobError,
+    KeyRefused,
+    RateLimited,
+    StorageError,
+    TranscriptionError,
+)
 from meet_transcriber.core.formats import export
 from meet_transcriber.core.formats.openai_json import (
     diarized_body,
@@ -238,7 +244,7 @@ async def events(
     sent = 0.0
     try:
         async for changed in waiter.updates():
-            found = await run_in_threadpool(deltas.next_events, waiter.job) if changed else []
+            found = await _next_events(deltas, waiter) if changed else []
             if found or time.monotonic() - sent > keepalive_seconds:
                 sent = time.monotonic()
                 yield b"".join(map(_sse, found)) or b": still at work\n\n"
@@ -252,6 +258,12 @@ async def events(
         yield _sse(error_of(error.code, str(error)).body)
     except ClientDisconnect:
         return
+
+
+async def _next_events(deltas: "Deltas", waiter: JobWaiter) -> list[Event]:
+    with suppress(RateLimited):  # they come with a later change, or with the whole text
+        return await run_compute(waiter.request, deltas.next_events, waiter.job)
+    return []
 
 
 class Deltas:

@@ -23,6 +23,7 @@ from meet_transcriber.api.auth import (
     settings_of,
 )
 from meet_transcriber.api.bodies import content_type, json_body, read_json, small_body, validate
+from meet_transcriber.api.compute import run_compute
 from meet_transcriber.api.middleware.rate_limit import count_key
 from meet_transcriber.api.openapi import problems, request_body, response, tagged_router
 from meet_transcriber.api.schemas import KeyRequest, RotationRequest, SignInRequest
@@ -265,7 +266,7 @@ def read_webhook_secret(request: Request, service: SubmitService) -> Response:
     summary="Who did what",
     responses=response(200, "Entries, the latest first.", "AuditPage") | problems(422),
 )
-def read_audit(
+async def read_audit(
     request: Request,
     _service: AdminService,
     limit: Annotated[int, Query(ge=1, le=500, description="Entries in a page.")] = 50,
@@ -280,7 +281,7 @@ def read_audit(
     """A page may be short although more follows: continue while `after` is not null."""
     begin, end = _parse_time(since, 0.0), _parse_time(until, float("inf"))
     query = AuditQuery(limit, after or None, action, key, tenant, job, begin, end)
-    page = get_auth(request).trail.read_page(query)
+    page = await run_compute(request, get_auth(request).trail.read_page, query)
     entries = [_audit_entry(entry) for entry in page.entries]
     return JsonResponse({"object": "list", "data": entries, "after": page.after})
 

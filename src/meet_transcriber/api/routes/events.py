@@ -1,19 +1,22 @@
 """Changes of jobs as server-sent events."""
 
+import asyncio
 import hashlib
 import math
 import time
 from collections import Counter
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
-from typing import Annotated
+from functools import partial
+from typing import Annotated, TypeVar
 
 import anyio
 from fastapi import Depends, Header
 from fastapi.concurrency import run_in_threadpool
-from fastapi.sse import EventSourceResponse, ServerSentEvent
+from fastapi.sse import KEEPALIVE_COMMENT, EventSourceResponse, format_sse_event
 from starlette.requests import Request
+from starlette.responses import Response
 
 from meet_transcriber.api import serializers
 from meet_transcriber.api.auth import ReaderService, authenticate, read_session_token, read_token
@@ -26,23 +29,36 @@ from meet_transcriber.core.errors import (
     StorageError,
     StorageUnavailable,
 )
+from meet_transcriber.core.executors import FairExecutor
 from meet_transcriber.core.jobs import Job
 from meet_transcriber.core.serialization import to_plain
+from meet_transcriber.core.transcript import Segment
 from meet_transcriber.service import Service
 from meet_transcriber.service.change_feed import JobUpdate, Updates
-from meet_transcriber.service.queries import Wait
+
+T = TypeVar("T")
 
 MOST_STREAMS = 300
 _RETRY_AFTER_SECONDS = 30.0
 
 router = tagged_router("transcriptions")
 
+_FIELDS = {
+    "data": {"type": "string"},
+    "event": {"type": "string"},
+    "id": {"type": "string"},
+    "retry": {"type": "integer", "minimum": 0},
+}
+_CONTENT = {"text/event-stream": {"itemSchema": {"type": "object", "properties": _FIELDS}}}
+_HEADERS = {"Cache-Control": "no-cache", "X-Accel-Buffering": "no"}  # else nginx buffers events
 RETRY_MS = 2000  # browsers wait 3 to 5 s by themselves
 CHECK_SECONDS = 0.5
 """How often the keys of open streams are checked again."""
 _MOST_KEYS = 1000
 _STOP_SECONDS = 0.3
 """How often a stream checks whether the server stops."""
+_KEEPALIVE_SECONDS = 15.0
+"""After so long without an event a comment is sent, as proxies close idle connections."""
 _JOB_PAUSE_SECONDS, _ALL_JOBS_PAUSE_SECONDS = 0.3, 0.5
 """Shortest time between two events about one job; more changes become one event."""
 
@@ -188,11 +204,11 @@ async def _cursor(
 @router.get(
     "/transcribe/{job_id}/events",
     summary="Follow a job",
-    response_class=EventSourceResponse,
     dependencies=[Depends(acquire_stream)],
     responses={
         200: {
-            "description": "Events until the job's end: progress, segment, warning, done, error."
+            "description": "Events until the job's end: progress, segment, warning, done, error.",
+            "content": _CONTENT,
         },
         **response(204, "The client already has the last event."),
         **problems(404, 422),
@@ -203,88 +219,138 @@ async def follow_transcription(
     service: ReaderService,
     job_id: JobId,
     cursor: Annotated[SseCursor, Depends(_cursor)],
-) -> AsyncIterator[ServerSentEvent]:
+) -> Response:
     """
     Events: `progress` (the job's status), `segment` (words of a finished part, speakers not
     known yet), `warning`, and at the end `done` or `error`. The stream ends there.
 
     An event's id begins with the record's version; `Last-Event-ID` continues after it.
     """
-    yield ServerSentEvent(retry=RETRY_MS, comment="hello")
+    return _response(_follow(request, service, job_id, cursor))
+
+
+def _response(events: AsyncIterator[bytes]) -> Response:
+    """
+    A stream of events that are sent as they are.
+
+    FastAPI would encode each event for each stream and pass it through two tasks, so that a few
+    hundred streams about a few hundred jobs would occupy the event loop.
+    """
+    return EventSourceResponse(_with_keepalive(events), headers=_HEADERS)
+
+
+async def _with_keepalive(events: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
+    """Send what is not empty, and a comment after some time without it."""
+    sent = time.monotonic()
+    yield format_sse_event(retry=RETRY_MS, comment="hello")
+    async for data in events:
+        if data or time.monotonic() - sent > _KEEPALIVE_SECONDS:
+            sent = time.monotonic()
+            yield data or KEEPALIVE_COMMENT
+
+
+async def _follow(
+    request: Request, service: Service, job_id: str, cursor: SseCursor
+) -> AsyncIterator[bytes]:
     latest = None
     with service.changes.subscribe(service.queries.tenant or "", job_id) as subscription:
         while not cursor.ended and await _may_continue(request):
             changed = (await subscription.next(_STOP_SECONDS)).changed
             latest = changed.get(job_id, latest)
             if latest is None:
+                yield b""
                 continue
-            with suppress(StorageUnavailable):  # the same update is tried again after the pause
-                events, cursor = await run_in_threadpool(_events_after, service, latest, cursor)
+            # The same update is tried again after the pause.
+            with suppress(StorageUnavailable, RateLimited):
+                data, cursor = await _events_after(request, service, latest, cursor)
                 latest = None
-                for event in events:
-                    yield event
+                yield data
             await anyio.sleep(0 if cursor.ended else _JOB_PAUSE_SECONDS)
 
 
-def _events_after(
-    service: Service, update: JobUpdate, cursor: SseCursor
-) -> tuple[list[ServerSentEvent], SseCursor]:
+async def _events_after(
+    request: Request, service: Service, update: JobUpdate, cursor: SseCursor
+) -> tuple[bytes, SseCursor]:
     """The events that a client at this cursor lacks, and the cursor after them."""
     cursor = replace(cursor, parts=set(cursor.parts))  # unchanged for the caller if this raises
     try:
         job = update.shown()
     except JobNotFound as error:
-        return [_error(cursor, error.code, str(error), "deleted")], cursor
+        return _error(cursor, error.code, str(error), "deleted"), cursor
     if job.version == cursor.version:
-        return [], cursor
-    return list(_events(service, job, update.wait, cursor)), cursor
-
-
-def _events(service: Service, job: Job, wait: Wait, cursor: SseCursor) -> Iterator[ServerSentEvent]:
+        return b"", cursor
     if cursor.run != job.run:
         cursor.run, cursor.parts, cursor.warnings = job.run, set(), 0
-    if not job.ended:
-        for name, segment in service.queries.parts(job, cursor.parts):
-            times = {"start": segment.start, "end": segment.end}
-            said = {"text": segment.text, "language": segment.language}
-            data = {"part": int(name[6:10]), **times, **said}
-            yield ServerSentEvent(event="segment", data=data)
+    segments = b""
+    unsent = job.objects.keys() - cursor.parts
+    if not job.ended and any(name.startswith("parts/") for name in unsent):
+        segments = await _in_compute_thread(request, partial(_segments, service, job, cursor.parts))
+    return segments + b"".join(_events(update, job, cursor)), cursor
+
+
+async def _in_compute_thread(request: Request, call: Callable[[], T]) -> T:
+    """A client that begins late gets all parts of a long recording."""
+    executor: FairExecutor = request.app.state.compute
+    return await asyncio.wrap_future(executor.submit(request.state.caller.tenant, call))
+
+
+def _segments(service: Service, job: Job, known: set[str]) -> bytes:
+    return b"".join(_segment(*each) for each in service.queries.parts(job, known))
+
+
+def _segment(name: str, segment: Segment) -> bytes:
+    times = {"start": segment.start, "end": segment.end}
+    said = {"text": segment.text, "language": segment.language}
+    return _event("segment", {"part": int(name[6:10]), **times, **said})
+
+
+def _events(update: JobUpdate, job: Job, cursor: SseCursor) -> Iterator[bytes]:
     for warning in job.warnings[cursor.warnings :]:
-        yield ServerSentEvent(event="warning", data=to_plain(warning))
+        yield _event("warning", to_plain(warning))
     cursor.warnings, cursor.version = len(job.warnings), job.version
     if job.ended:
         yield _end(job, cursor)
     else:
-        body = serializers.status(job, wait)
-        yield ServerSentEvent(event="progress", id=cursor.id, data=body)
+        yield format_sse_event(event="progress", data_str=status_json(update), id=cursor.id)
 
 
-def _end(job: Job, cursor: SseCursor) -> ServerSentEvent:
+def _event(kind: str, data: object, id_: str | None = None) -> bytes:
+    return format_sse_event(event=kind, data_str=serializers.dumped(data).decode(), id=id_)
+
+
+def status_json(update: JobUpdate) -> str:
+    """A job's status as JSON, rendered once for all streams."""
+    if "status" not in update.rendered:
+        body = serializers.status(update.shown(), update.wait)
+        update.rendered["status"] = serializers.dumped(body).decode()
+    return update.rendered["status"]
+
+
+def _end(job: Job, cursor: SseCursor) -> bytes:
     if job.state == "completed":
         cursor.ended = True
-        return ServerSentEvent(event="done", id=cursor.id, data=serializers.entry(job))
+        return _event("done", serializers.entry(job), cursor.id)
     code, message = "job_cancelled", "The job was cancelled."
     if job.error is not None and job.state == "failed":
         code, message = job.error.code, job.error.message
     return _error(cursor, code, message, job.state)
 
 
-def _error(cursor: SseCursor, code: str, message: str, status: str) -> ServerSentEvent:
+def _error(cursor: SseCursor, code: str, message: str, status: str) -> bytes:
     cursor.ended = True
-    data = {"code": code, "message": message, "status": status}
-    return ServerSentEvent(event="error", id=cursor.id, data=data)
+    return _event("error", {"code": code, "message": message, "status": status}, cursor.id)
 
 
 @router.get(
     "/events",
     summary="Follow all jobs",
-    response_class=EventSourceResponse,
     dependencies=[Depends(acquire_stream)],
-    responses={200: {"description": "Events: job, snapshot, deleted."}, **problems()},
+    responses={
+        200: {"description": "Events: job, snapshot, deleted.", "content": _CONTENT},
+        **problems(),
+    },
 )
-async def watch_transcriptions(
-    request: Request, service: ReaderService
-) -> AsyncIterator[ServerSentEvent]:
+async def watch_transcriptions(request: Request, service: ReaderService) -> Response:
     """
     First an event `job` for each of the newest 50 jobs, newest first, and `snapshot`; then a
     `job` whenever one changes, its place in the queue included, and `deleted`.
@@ -292,27 +358,28 @@ async def watch_transcriptions(
     A `job` is a JobEntry with `queue_position` and `eta_seconds`. A client that reconnects or
     reads too slowly gets a snapshot again.
     """
-    yield ServerSentEvent(retry=RETRY_MS, comment="hello")
+    return _response(_watch(request, service))
+
+
+async def _watch(request: Request, service: Service) -> AsyncIterator[bytes]:
     with service.changes.subscribe(service.queries.tenant or "") as subscription:
         while await _may_continue(request):
             updates = await subscription.next(_STOP_SECONDS)
-            for event in list_events(updates):
-                yield event
+            yield b"".join(_list_events(updates))
             if updates:
                 await anyio.sleep(_ALL_JOBS_PAUSE_SECONDS)
 
 
-def list_events(updates: Updates) -> Iterator[ServerSentEvent]:
+def _list_events(updates: Updates) -> Iterator[bytes]:
     """The events of the list of all jobs."""
     if updates.snapshot is not None:
         yield from map(_list_event, updates.snapshot)
-        yield ServerSentEvent(event="snapshot", data={})
+        yield _event("snapshot", {})
     yield from map(_list_event, updates.changed.values())
 
 
-def _list_event(update: JobUpdate) -> ServerSentEvent:
+def _list_event(update: JobUpdate) -> bytes:
     try:
-        body = serializers.status(update.shown(), update.wait)
+        return format_sse_event(event="job", data_str=status_json(update))
     except JobNotFound:
-        return ServerSentEvent(event="deleted", data={"job_id": update.job_id})
-    return ServerSentEvent(event="job", data=body)
+        return _event("deleted", {"job_id": update.job_id})

@@ -16,12 +16,14 @@ from starlette.responses import Response
 from meet_transcriber.api import serializers
 from meet_transcriber.api.auth import SubmitService, settings_of
 from meet_transcriber.api.bodies import (
+    MOST_VALUES,
     SMALL_BODY_BYTES,
     content_type,
     json_body,
     read_json,
     receive,
     small_body,
+    too_many_values,
 )
 from meet_transcriber.api.compute import check_not_stopping, run_compute
 from meet_transcriber.api.http import JobId
@@ -85,10 +87,11 @@ async def submit_transcription(
     if kind == _LONG_FORM:
         job = await _submit_form(request, service, idempotency_key)
     else:
-        data = await small_body(request, _BODY_BYTES)
-        # In a limited thread, as a body with a timeline may have megabytes.
-        asked = await run_limited(request, _parse_body, request, kind, data)
-        job = await _submit_reference(request, service, asked, idempotency_key)
+        with request.app.state.texts.hold(request) as grow:
+            data = await small_body(request, _BODY_BYTES, grow)
+            # In a limited thread, as a body with a timeline may have megabytes.
+            asked = await run_limited(request, _parse_body, request, kind, data)
+            job = await _submit_reference(request, service, asked, idempotency_key)
     return await accepted_response(request, service, job)
 
 
@@ -98,6 +101,8 @@ def _parse_body(request: Request, kind: str, data: bytes) -> Submission:
         return read_options([*sent, *read_json(data).items()])
     if kind not in {"", _FORM} or (data and not kind):
         raise HTTPException(415, f"Send {_LONG_FORM}, application/json or {_FORM}.")
+    if data.count(b"&") >= MOST_VALUES:
+        raise too_many_values()
     try:
         fields = parse_qsl(data.decode(), keep_blank_values=True, errors="strict")
     except ValueError as error:

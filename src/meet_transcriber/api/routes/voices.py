@@ -4,7 +4,6 @@ import time
 from typing import Annotated, Any
 
 from fastapi import Path, Query
-from fastapi.concurrency import run_in_threadpool
 from starlette.requests import Request
 from starlette.responses import Response
 
@@ -37,6 +36,7 @@ from meet_transcriber.service import Service, SubmissionRequest
 from meet_transcriber.service.voices import Speaker, sealer_of
 
 router = tagged_router("voices")
+# In the compute threads: all profiles of a tenant are one object, which every call reads.
 
 VoiceId = Annotated[str, Path(description="The profile's id.")]
 
@@ -49,8 +49,12 @@ _VOICE = response(200, "The profile.", "Voice")
     summary="List voice profiles",
     responses=response(200, "All profiles, in order of creation.", "VoiceList") | problems(409),
 )
-def list_voices(service: ReaderService) -> Response:
+async def list_voices(request: Request, service: ReaderService) -> Response:
     """The profiles of this tenant."""
+    return await run_compute(request, _list, service)
+
+
+def _list(service: Service) -> Response:
     return JsonResponse({"object": "list", "data": [*map(_profile, service.voices.people())]})
 
 
@@ -112,9 +116,9 @@ def _consent(request: Request, note: str | bool) -> Consent:
     summary="Get a voice profile",
     responses=_VOICE | problems(404, 409),
 )
-def get_voice(service: ReaderService, voice_id: VoiceId) -> Response:
+async def get_voice(request: Request, service: ReaderService, voice_id: VoiceId) -> Response:
     """The person's name, and the samples of the voice."""
-    return JsonResponse(_profile(service.voices.person(voice_id)))
+    return JsonResponse(_profile(await run_compute(request, service.voices.person, voice_id)))
 
 
 @router.patch(
@@ -124,11 +128,15 @@ def get_voice(service: ReaderService, voice_id: VoiceId) -> Response:
     openapi_extra=request_body(VoiceName),
 )
 async def rename_voice(
-    service: SubmitService, voice_id: VoiceId, body: Annotated[VoiceName, json_body(VoiceName)]
+    request: Request,
+    service: SubmitService,
+    voice_id: VoiceId,
+    body: Annotated[VoiceName, json_body(VoiceName)],
 ) -> Response:
     """New meetings get the new name; finished ones keep the old one."""
     name = checked_person(body.name)
-    return JsonResponse(_profile(await run_in_threadpool(service.voices.rename, voice_id, name)))
+    person = await run_compute(request, service.voices.rename, voice_id, name)
+    return JsonResponse(_profile(person))
 
 
 @router.post(
@@ -144,7 +152,7 @@ async def merge_voices(
     body: Annotated[VoiceMerge, json_body(VoiceMerge)],
 ) -> Response:
     """Move all samples and clips of the other profile to this one, and delete the other one."""
-    person = await run_in_threadpool(service.voices.merge, voice_id, body.voice_id)
+    person = await run_compute(request, service.voices.merge, voice_id, body.voice_id)
     request.state.target = f"{body.voice_id} into {person.id}"
     return JsonResponse(_profile(person))
 
@@ -155,12 +163,12 @@ async def merge_voices(
     status_code=204,
     responses=response(204, "The profile was deleted.") | problems(404, 409),
 )
-def forget_voice(service: SubmitService, voice_id: VoiceId) -> Response:
+async def forget_voice(request: Request, service: SubmitService, voice_id: VoiceId) -> Response:
     """
     Delete the samples of the voice, and the clips that were sent for it. Transcripts keep the
     name.
     """
-    service.voices.delete(voice_id)
+    await run_compute(request, service.voices.delete, voice_id)
     return Response(status_code=204)
 
 
@@ -170,7 +178,8 @@ def forget_voice(service: SubmitService, voice_id: VoiceId) -> Response:
     responses=response_in(200, "As a file.", {_JSON: ref("Voice")}, "Content-Disposition")
     | problems(404, 409, 422),
 )
-def export_voice(
+async def export_voice(
+    request: Request,
     service: TranscribeService,
     voice_id: VoiceId,
     embeddings: Annotated[
@@ -178,7 +187,8 @@ def export_voice(
     ] = False,
 ) -> Response:
     """Everything that is stored about a person, for requests of access to personal data."""
-    body = _profile(service.voices.person(voice_id), embeddings=embeddings)
+    person = await run_compute(request, service.voices.person, voice_id)
+    body = _profile(person, embeddings=embeddings)
     headers = {"Content-Disposition": attachment(f"voice-{voice_id}", "json")}
     return JsonResponse(body, 200, headers)
 

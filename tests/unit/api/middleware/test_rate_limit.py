@@ -10,8 +10,9 @@ import pytest
 from starlette.testclient import TestClient
 
 from meet_transcriber.api.app import create_app
+from meet_transcriber.api.middleware.rate_limit import PIECE_BYTES, AnswerLimitMiddleware
 from meet_transcriber.bootstrap.auth import limits
-from meet_transcriber.core.auth import DEFAULT_SCOPES
+from meet_transcriber.core.auth import DEFAULT_SCOPES, Caller
 from meet_transcriber.core.errors import InvalidOptions
 from meet_transcriber.service import Service
 from meet_transcriber.settings import Settings
@@ -219,3 +220,85 @@ def test_no_route_tells_a_right_key_from_a_wrong_one_without_counting_it(
     answers = [each.request(method, path, headers=headers).status_code for each in elsewhere]
     assert answers[2] == 429
     assert 429 not in answers[:2]
+
+
+# -- large answers -------------------------------------------------------------------------------
+
+
+class Client:
+    """Asks for an answer of some bytes, and reads a piece of it whenever it is told to."""
+
+    def __init__(self, middleware: AnswerLimitMiddleware, tenant: str = "a") -> None:
+        self._scope = {
+            "type": "http", "method": "GET", "path": "/", "query_string": b"", "headers": [],
+            "state": {"caller": Caller(tenant=tenant)},
+        }  # fmt: skip
+        self.received: list[Any] = []
+        self.pieces = asyncio.Semaphore(0)
+        self.task = asyncio.create_task(middleware(self._scope, self._receive, self._send))
+
+    async def _receive(self) -> Any:
+        await asyncio.Event().wait()
+
+    async def _send(self, message: Any) -> None:
+        self.received.append(message)
+        if message["type"] == "http.response.body":
+            await self.pieces.acquire()
+
+    async def begin(self) -> int:
+        """The status of the answer."""
+        while not self.received:
+            await asyncio.sleep(0)
+        return int(self.received[0]["status"])
+
+    async def end(self) -> int:
+        """How many bytes came."""
+        for _ in range(100):
+            self.pieces.release()
+        await self.task
+        return sum(len(each.get("body", b"")) for each in self.received)
+
+
+def answering(size: int) -> AnswerLimitMiddleware:
+    async def app(_scope: Any, _receive: Any, send: Any) -> None:
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+        await send({"type": "http.response.body", "body": bytes(size)})
+
+    return AnswerLimitMiddleware(app, share=4 * PIECE_BYTES, most=6 * PIECE_BYTES)
+
+
+def test_clients_that_do_not_read_hold_so_many_large_answers_and_no_more() -> None:
+    size = 2 * PIECE_BYTES
+
+    async def course() -> None:
+        middleware = answering(size)
+        slow = [Client(middleware), Client(middleware)]
+        assert [await each.begin() for each in slow] == [200, 200]
+        refused, other = Client(middleware), Client(middleware, "b")
+        assert await refused.begin() == 429
+        assert await other.begin() == 200
+        assert await Client(middleware, "b").begin() == 429
+        assert await Client(middleware, "c").begin() == 200  # everybody may have one
+        assert await slow[0].end() == size
+        assert await Client(middleware).begin() == 429  # all together hold too much
+        assert await other.end() == size
+        assert await Client(middleware).begin() == 200
+
+    asyncio.run(course())
+
+
+def test_small_answers_are_not_counted() -> None:
+    async def course() -> None:
+        middleware = answering(PIECE_BYTES)
+        assert [await Client(middleware).begin() for _ in range(20)] == [200] * 20
+
+    asyncio.run(course())
+
+
+def test_pieces_of_large_answers_are_sent_one_after_the_other() -> None:
+    async def course() -> list[int]:
+        client = Client(answering(2 * PIECE_BYTES + 5))
+        await client.end()
+        return [len(each["body"]) for each in client.received[1:]]
+
+    assert asyncio.run(course()) == [PIECE_BYTES, PIECE_BYTES, 5, 0]

@@ -16,6 +16,7 @@ from meet_transcriber.api.middleware.security import (
     HEADERS,
     HEADERS_COUNT,
     URL_BYTES,
+    OwnCookiesMiddleware,
     SecurityHeadersMiddleware,
 )
 from meet_transcriber.core.errors import InvalidOptions
@@ -137,6 +138,20 @@ def test_an_endless_address_is_refused(client: TestClient, path: str) -> None:
     answer = client.get(f"{path}?q=" + "x" * URL_BYTES)
     assert answer.status_code == 414
     assert "KiB" in answer.text
+
+
+def test_cookies_of_other_programs_are_not_parsed() -> None:
+    seen: list[list[bytes]] = []
+
+    async def app(scope: Scope, _receive: Receive, _send: Send) -> None:
+        seen.append([value for name, value in scope["headers"] if name == b"cookie"])
+
+    quoted = b'a="' + b"\\" * 30_000 + b'"'  # parsing it takes seconds before Python 3.11.10
+    cookies = [quoted + b"; ours=1;theirs=2", b'ours="' + b"\\" * 30_000, b"ours", b"ours=3; b"]
+    scope = {"type": "http", "headers": [(b"cookie", each) for each in cookies]}
+    middleware = OwnCookiesMiddleware(app, ["ours"])
+    asyncio.run(middleware(scope, None, None))  # type: ignore[arg-type]
+    assert seen == [[b"ours=1", b"", b"ours", b"ours=3"]]
 
 
 def test_too_many_headers_are_refused(client: TestClient) -> None:

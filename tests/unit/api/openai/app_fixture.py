@@ -10,7 +10,7 @@ from typing import Any
 import httpx
 from fastapi import FastAPI
 
-from meet_transcriber.api.bodies import UploadLimiter
+from meet_transcriber.api.bodies import TextLimiter, UploadLimiter
 from meet_transcriber.api.compute import make_executor
 from meet_transcriber.api.openai.routes import router
 from meet_transcriber.api.routes.events import KeyRechecks, StreamLimiter
@@ -41,7 +41,7 @@ def make_app(service: Service, **changed: Any) -> FastAPI:
     app, wanted = FastAPI(), settings(**{"auth_mode": "open", **changed})
     app.state.service, app.state.settings = service, wanted
     app.state.auth = build_auth(wanted, service.context.jobs)
-    app.state.uploads = UploadLimiter()
+    app.state.uploads, app.state.texts = UploadLimiter(), TextLimiter()
     app.state.limiter, app.state.probe_executor = auth.limits(wanted), probe_executor()
     app.state.streams, app.state.key_rechecks = StreamLimiter(), KeyRechecks()
     app.state.compute = make_executor()

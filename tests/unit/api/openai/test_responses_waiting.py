@@ -11,6 +11,7 @@ from starlette.types import Message
 
 from meet_transcriber.api.openai.requests import TranscriptionRequest
 from meet_transcriber.api.openai.responses import JobWaiter, events
+from meet_transcriber.core.auth import Caller
 from meet_transcriber.core.errors import JobNotFound, StorageUnavailable
 from meet_transcriber.core.options import Options
 from meet_transcriber.service import Service
@@ -43,7 +44,7 @@ def waiter_of(service: Service, patience_seconds: float = 30.0) -> JobWaiter:
     upload.write(b"tape")
     job = upload.finish(JobRequest(Options()))
     scope = {"type": "http", "scheme": "http", "method": "POST", "headers": []}
-    request = Request({**scope, "app": make_app(service)}, stay)
+    request = Request({**scope, "app": make_app(service), "state": {"caller": Caller()}}, stay)
     return JobWaiter(service, request, job, keeps=False, patience_seconds=patience_seconds)
 
 

@@ -17,7 +17,13 @@ from starlette.requests import Request
 from starlette.testclient import TestClient
 
 from meet_transcriber.api.app import create_app
-from meet_transcriber.api.routes.events import CHECK_SECONDS, KeyRechecks, SseCursor, StreamLimiter
+from meet_transcriber.api.routes.events import (
+    CHECK_SECONDS,
+    KeyRechecks,
+    SseCursor,
+    StreamLimiter,
+    status_json,
+)
 from meet_transcriber.core.auth import ApiKey, NewKey
 from meet_transcriber.core.errors import StorageUnavailable
 from meet_transcriber.core.jobs import Job
@@ -306,3 +312,19 @@ def test_streams_read_a_changed_job_once_for_all_listeners(
     for text in asyncio.run(run()):
         assert [kind for kind, _, _ in parse(text)] == ["progress", "error"]
     assert store.reads == {"get": jobs}
+
+
+def test_streams_share_what_was_rendered_of_a_change(service: Service) -> None:
+    async def course() -> None:
+        changes = service.changes
+        with changes.subscribe("") as one, changes.subscribe("") as other:
+            submitted(service, "standup.wav")
+            updates = []
+            for each in (one, other):
+                found = await each.next(5.0)
+                while not found.changed and not found.snapshot:
+                    found = await each.next(5.0)
+                updates.append([*(found.snapshot or ()), *found.changed.values()][-1])
+            assert status_json(updates[0]) is status_json(updates[1])
+
+    asyncio.run(course())
