@@ -78,7 +78,9 @@ class Client:
     def _send(self, upload: str, file: BinaryIO, size: int, update: Update) -> None:
         """Send what the server does not have yet, in pieces, until it has everything."""
         received, stalled = 0, 0
+        # The server says what it has, as the answer to a piece may be lost after it was stored.
         while (offset := self._retried(lambda: self._offset(upload))) < size:
+            # Only attempts in a row without progress count; a long upload may break more often.
             stalled = 0 if offset > received else stalled
             received, end = offset, min(offset + _PIECE_BYTES, size)
             headers = {

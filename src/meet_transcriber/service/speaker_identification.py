@@ -98,6 +98,7 @@ class SpeakerIdentification:
             progress(1.0)  # the diarization is done
 
         try:
+            # The diarizer has not run for separate channels, so they have no voices yet.
             if plan.audio.channels > 1 and embedder is not None:
                 voices = channel_voices(pipeline, plan, embedder, report)
             if KNOWN_SPEAKERS in self._job.objects:
@@ -174,6 +175,7 @@ class SpeakerIdentification:
         if not voices:
             book.change(partial(without_clip, job_id=job.id))
             return (_not_kept("the clip has too little speech, or the diarizer hears no voices."),)
+        # Whoever speaks longest in the clip; another one may be heard in the background.
         label = max(voices, key=lambda each: voices[each].seconds)
         sample = Sample(voices[label], job.id, label, wanted.consent, clip=True)
         try:
@@ -183,6 +185,7 @@ class SpeakerIdentification:
         return ()
 
     def _with_sample(self, book: Book, sample: Sample) -> tuple[Book, Person]:
+        # Under the book's lock: a voice must not be stored after its clip was deleted.
         check_accepts_results(self._context.jobs.get(self._job.id))
         return with_clip_sample(book, sample)
 
@@ -238,6 +241,7 @@ def channel_voices(
         source = pipeline.decoder.open(file, plan.audio)
         voices: dict[str, Voice | None] = {}
         for channel, label in channel_labels(plan.speech).items():
+            # More speech makes a voice hardly clearer, and embedding takes as long as it lasts.
             speech = first_speech(plan.speech[channel], CHANNEL_SPEECH_SECONDS)
             excerpt = Excerpt(source, channel, speech[-1].end if speech else 0.0)
             voices[label] = embedder.voice(excerpt, speech, progress)

@@ -373,6 +373,7 @@ def load_settings() -> Settings:
     try:
         return Settings()
     except ValidationError as error:
+        # Without the input, which may be a secret.
         first = error.errors(include_input=False)[0]
         name = f"{str(first['loc'][0]).upper()} is not usable: " if first["loc"] else ""
         message = first["msg"].removeprefix("Value error, ")

@@ -59,9 +59,8 @@ def put_back(source: Path, database: Path, media: MediaStore) -> Copied:
         with kept.open(key) as file:
             media.put(key, file)
         copied.objects += 1
-    _copy_database(
-        source / _DATABASE, database
-    )  # last, so that the database never refers to missing objects
+    # Last, so that the database never refers to missing objects.
+    _copy_database(source / _DATABASE, database)
     with closing(sqlite3.connect(database)) as db:
         (copied.jobs,) = db.execute("SELECT count(*) FROM jobs WHERE listed").fetchone()
     return copied
@@ -94,6 +93,8 @@ class _Backup:
                 return False
             if now.deleted:
                 return False
+            # The record still names it, so it is lost and not replaced: no further try would find
+            # it.
             if now.version == job.version or now.objects == job.objects:
                 self._copied.missing += tuple(set(missing) & set(job.objects.values()))
                 break
@@ -128,6 +129,7 @@ def _write_sums(folder: Path) -> None:
     media = DiskMediaStore(folder / _MEDIA)
     keys = [*media.keys("jobs"), *media.keys(VOICES_FOLDER)]
     names = [_DATABASE, *(f"{_MEDIA}/{key}" for key in keys)]
+    # Renamed when it is complete: a backup without this file is refused.
     unfinished = folder / f"{_SUMS}.new"
     try:
         make_private(unfinished)
@@ -141,6 +143,7 @@ def _write_sums(folder: Path) -> None:
 
 def _verified_keys(folder: Path) -> list[str]:
     """The keys of a backup's objects, after its checksums were verified."""
+    # All of it, before anything is restored.
     names = dict(_listed(folder))
     if _DATABASE not in names:
         raise StorageError(f"{folder} is not a complete backup: it has no valid {_SUMS}.")

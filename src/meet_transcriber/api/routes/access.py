@@ -63,12 +63,15 @@ async def sign_in(request: Request) -> Response:
 
     It lasts twelve hours, and ends earlier if its key is revoked, rotated or expires.
     """
+    # Another site must not sign its visitors in with a key of its own, under which they would
+    # submit.
     reject_cross_site(request)
     keyring = get_auth(request).keyring
     token = await _key_in_body(request) or read_token(request)
     if token is None:
         raise InvalidOptions('Send the key to sign in with: {"key": "mt_..."}.')
     signed_in = await run_in_threadpool(keyring.sign_in, token)
+    # Without a session or a header no dependency has counted this request for its key.
     await count_key(request, signed_in.key.id)
     response = _session_response(request, signed_in)
     response.set_cookie(

@@ -92,6 +92,7 @@ def read_rttm(text: str) -> Transcript:
         start, duration = (_seconds(field, number) for field in fields[3:5])
         turns.append(Turn(start, start + duration, fields[7]))
     turns.sort(key=lambda turn: turn.start)
+    # In order of first speech.
     speakers = tuple(dict.fromkeys(turn.speaker for turn in turns))
     end = max((turn.end for turn in turns), default=0.0)
     return Transcript(turns=tuple(turns), speakers=speakers, duration=end)
@@ -192,6 +193,7 @@ def _words(row: Row) -> list[Word]:
 
 
 def _lines(text: str) -> Iterator[tuple[int, str]]:
+    # Not `splitlines`, which also splits at characters that may stand in a text, such as U+2028.
     for number, line in enumerate(text.split("\n"), 1):
         if line.strip():
             yield number, line.strip()
@@ -209,6 +211,7 @@ def _seconds(field: str, line: int) -> float:
 
 def _detect_reader(text: str) -> Callable[[str], Transcript] | None:
     first = next((line for _, line in _lines(text) if not line.startswith(";")), "")
+    # A line of txt begins with a bracket, too.
     if first.startswith(("{", "[{")) or first == "[":
         return read_json
     if first.startswith("SPEAKER "):
