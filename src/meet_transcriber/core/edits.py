@@ -224,6 +224,8 @@ def edited_since(
     standing, unsaved, recent = log.steps()[0], {}, recent or {}
     places = [step[-1] for step in standing]
     at, start = _start(recent, snapshots, places)
+    if start is not None:  # an undo starts from it as well
+        recent = {**recent, places[at - 1]: start}
     start = start or _recognized(machine())
     state = Edited(
         machine,

@@ -50,7 +50,7 @@ class JobUpdate:
     job: Job | None = None
     wait: Wait = _NO_WAIT
     error: TranscriptionError | None = None
-    rendered: dict[str, str] = field(default_factory=dict, compare=False, repr=False)
+    rendered: dict[str, bytes] = field(default_factory=dict, compare=False, repr=False)
 
     @property
     def is_upload(self) -> bool:

@@ -2,6 +2,8 @@
 
 import random
 from contextlib import suppress
+from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
@@ -9,6 +11,7 @@ from meet_transcriber.core.edits import SNAPSHOT_EDITS, Edit, Edited, edited
 from meet_transcriber.core.errors import InvalidOptions
 from meet_transcriber.core.jobs import Job
 from meet_transcriber.service import Service
+from meet_transcriber.stores.disk import DiskMediaStore
 from tests.unit.service.conftest import ServiceFixture
 
 MOST = 2 * SNAPSHOT_EDITS
@@ -46,6 +49,27 @@ def test_a_thousand_edits_cost_as_much_as_a_few(fixture: ServiceFixture, job: Jo
     found = state(fixture, job)
     assert found == edited(found.machine(), found.log)
     assert len(fixture.service.queries.snapshots(fixture.jobs.get(job.id))) <= 10
+
+
+class CountingStore(DiskMediaStore):
+    """Remembers what was read."""
+
+    def __init__(self, folder: Path) -> None:
+        super().__init__(folder)
+        self.read: list[str] = []
+
+    def get(self, key: str) -> bytes:
+        self.read.append(key)
+        return super().get(key)
+
+
+def test_an_undo_with_cold_caches_reads_one_snapshot_once(
+    fixture: ServiceFixture, job: Job, tmp_path: Path
+) -> None:
+    edit_often(fixture, job, 40)
+    media = CountingStore(tmp_path / "media")
+    Service(replace(fixture.context, media=media)).commands.edit(job.id, Edit("undo"))
+    assert len([key for key in media.read if "/snapshots/" in key]) == 1
 
 
 def test_undoing_everything_repeats_the_log_a_few_times_only(

@@ -61,6 +61,8 @@ _KEEPALIVE_SECONDS = 15.0
 """After so long without an event a comment is sent, as proxies close idle connections."""
 _JOB_PAUSE_SECONDS, _ALL_JOBS_PAUSE_SECONDS = 0.3, 0.5
 """Shortest time between two events about one job; more changes become one event."""
+_STREAM_SECONDS = 0.01
+"""Its share of each open stream of the tenant, so that many do not occupy the event loop."""
 
 
 class StreamLimiter:
@@ -89,6 +91,10 @@ class StreamLimiter:
             yield
         finally:
             self._open[tenant] -= 1
+
+    def pause(self, tenant: str, least_seconds: float) -> float:
+        """The time between two events of each stream of a tenant."""
+        return max(least_seconds, _STREAM_SECONDS * self._open[tenant])
 
 
 async def acquire_stream(request: Request, _service: ReaderService) -> AsyncIterator[None]:
@@ -127,6 +133,11 @@ class KeyRechecks:
                 self._checked.clear()  # bounds memory; each stream checks anew
             self._checked[name] = now, holds
         return holds
+
+
+def _pause(request: Request, least_seconds: float) -> float:
+    streams: StreamLimiter = request.app.state.streams
+    return streams.pause(request.state.caller.tenant, least_seconds)
 
 
 async def key_holds(request: Request) -> bool:
@@ -265,7 +276,7 @@ async def _follow(
                 data, cursor = await _events_after(request, service, latest, cursor)
                 latest = None
                 yield data
-            await anyio.sleep(0 if cursor.ended else _JOB_PAUSE_SECONDS)
+            await anyio.sleep(0 if cursor.ended else _pause(request, _JOB_PAUSE_SECONDS))
 
 
 async def _events_after(
@@ -322,8 +333,8 @@ def status_json(update: JobUpdate) -> str:
     """A job's status as JSON, rendered once for all streams."""
     if "status" not in update.rendered:
         body = serializers.status(update.shown(), update.wait)
-        update.rendered["status"] = serializers.dumped(body).decode()
-    return update.rendered["status"]
+        update.rendered["status"] = serializers.dumped(body)
+    return update.rendered["status"].decode()
 
 
 def _end(job: Job, cursor: SseCursor) -> bytes:
@@ -367,7 +378,7 @@ async def _watch(request: Request, service: Service) -> AsyncIterator[bytes]:
             updates = await subscription.next(_STOP_SECONDS)
             yield b"".join(_list_events(updates))
             if updates:
-                await anyio.sleep(_ALL_JOBS_PAUSE_SECONDS)
+                await anyio.sleep(_pause(request, _ALL_JOBS_PAUSE_SECONDS))
 
 
 def _list_events(updates: Updates) -> Iterator[bytes]:
@@ -379,7 +390,11 @@ def _list_events(updates: Updates) -> Iterator[bytes]:
 
 
 def _list_event(update: JobUpdate) -> bytes:
-    try:
-        return format_sse_event(event="job", data_str=status_json(update))
-    except JobNotFound:
-        return _event("deleted", {"job_id": update.job_id})
+    """Rendered once for all streams."""
+    if "event" not in update.rendered:
+        try:
+            event = format_sse_event(event="job", data_str=status_json(update))
+        except JobNotFound:
+            event = _event("deleted", {"job_id": update.job_id})
+        update.rendered["event"] = event
+    return update.rendered["event"]

@@ -83,6 +83,8 @@ async def list_transcriptions(
         return await run_compute(request, _search, service, search, limit)
     # One more than is shown says whether there is another page.
     query = JobQuery(limit + 1, order, after or None, states, q)
+    if q or states:  # which may look at all jobs of the tenant to find a few
+        return await run_compute(request, _page, service, query)
     return await run_in_threadpool(_page, service, query)
 
 

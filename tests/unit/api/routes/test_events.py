@@ -5,6 +5,7 @@ import json
 from collections import Counter
 from collections.abc import Callable
 from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait
+from contextlib import ExitStack
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -314,6 +315,15 @@ def test_streams_read_a_changed_job_once_for_all_listeners(
     assert store.reads == {"get": jobs}
 
 
+def test_many_streams_of_a_tenant_get_fewer_events_each() -> None:
+    limiter = StreamLimiter()
+    with ExitStack() as stack:
+        for _ in range(200):
+            stack.enter_context(limiter.acquire("a"))
+        assert limiter.pause("a", 0.5) == 2.0
+        assert limiter.pause("b", 0.5) == 0.5
+
+
 def test_streams_share_what_was_rendered_of_a_change(service: Service) -> None:
     async def course() -> None:
         changes = service.changes
@@ -325,6 +335,7 @@ def test_streams_share_what_was_rendered_of_a_change(service: Service) -> None:
                 while not found.changed and not found.snapshot:
                     found = await each.next(5.0)
                 updates.append([*(found.snapshot or ()), *found.changed.values()][-1])
-            assert status_json(updates[0]) is status_json(updates[1])
+            assert status_json(updates[0]) == status_json(updates[1])
+            assert updates[0].rendered is updates[1].rendered
 
     asyncio.run(course())
