@@ -316,6 +316,16 @@ def test_streams_read_a_changed_job_once_for_all_listeners(
     assert store.reads == {"get": jobs}
 
 
+def test_a_forged_id_names_no_more_parts_than_there_are(
+    client: TestClient, service: Service
+) -> None:
+    job_id = running(service, 3)
+    events = follow(client, job_id, f"0.1.{'f' * 2500}.0", partial(work, service))
+    first = next(id_ for _, id_, _ in events if id_)
+    assert len(first) < 20
+    assert not [kind for kind, _, data in events if kind == "segment" and data["part"] == 0]
+
+
 def test_events_are_sent_in_pieces_that_are_made_when_they_are_read() -> None:
     rendered: list[int] = []
 
