@@ -266,6 +266,14 @@ def many_pairs(url: str, key: str, begun: Callable[[], None]) -> None:
     _submissions(url, key, b"a&" * (3 << 20), "application/x-www-form-urlencoded", begun)
 
 
+def many_parts(url: str, key: str, begun: Callable[[], None]) -> None:
+    """A tenant: forms of two hundred thousand empty fields."""
+    data = (_part("a") + b"\r\n") * 200_000
+    _submissions(
+        url, key, data, "multipart/form-data; boundary=b", begun, "/v1/audio/transcriptions"
+    )
+
+
 def long_prompts(url: str, key: str, begun: Callable[[], None]) -> None:
     """A tenant: jobs with six megabytes of options, and lists of them."""
     data = json.dumps({"url": f"{url}/health", "initial_prompt": "a" * 6_000_000}).encode()
@@ -280,15 +288,20 @@ def marks_in_searches(url: str, key: str, begun: Callable[[], None]) -> None:
     job = _transcribed(url, key)
     text = {"text": "a needle a" + "\u0301\u0327" * 4990}
     _client(url, key).patch(f"/transcribe/{job}/segments/0", json=text).raise_for_status()
-    path = f"/transcribe?search={'needle+' * 100}"
+    path = f"/transcribe?search={'needle+' * 70}"
     _volleys(url, key, lambda client: client.get(path), begun)
 
 
-def _submissions(url: str, key: str, data: bytes, kind: str, begun: Callable[[], None]) -> None:
+def _submissions(
+    url: str,
+    key: str,
+    data: bytes,
+    kind: str,
+    begun: Callable[[], None],
+    path: str = "/transcribe",
+) -> None:
     headers = {"Content-Type": kind}
-    _volleys(
-        url, key, lambda client: client.post("/transcribe", content=data, headers=headers), begun
-    )
+    _volleys(url, key, lambda client: client.post(path, content=data, headers=headers), begun)
 
 
 def _volleys(

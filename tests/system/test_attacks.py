@@ -123,6 +123,7 @@ def receiver() -> Iterator[tuple[str, set[str]]]:
         attackers.many_fields,
         attackers.many_lists,
         attackers.many_pairs,
+        attackers.many_parts,
         attackers.long_prompts,
         attackers.marks_in_searches,
     ],

@@ -432,6 +432,7 @@ class FormReader:
         self._header_name, self._header_value = bytearray(), bytearray()
         self._has_file = False
         self._ended = False
+        self._parts = 0
         self._parser = self._new_parser(content_type)
 
     def _new_parser(self, content_type: str) -> MultipartParser:
@@ -481,6 +482,9 @@ class FormReader:
     # -- callbacks of the parser -----------------------------------------------------------
 
     def _begin_part(self) -> None:
+        self._parts += 1
+        if self._parts > MOST_VALUES:  # each takes some microseconds of the event loop
+            raise too_many_values()
         self._part = _Part()
 
     def _end_header(self) -> None:

@@ -118,10 +118,14 @@ class TranscriptionOptions(RequestModel):
         True, description="Show the times of words; false only hides them."
     )
     hotwords: FormList | None = Field(
-        None, description="Names and words to expect; a string is split at commas."
+        None,
+        description="Names and words to expect, at most 10,000 characters; a string is split at "
+        "commas.",
     )
     initial_prompt: str | None = Field(
-        None, description="Text that the engine treats as spoken before the recording."
+        None,
+        description="Text that the engine treats as spoken before the recording; at most 10,000 "
+        "characters.",
     )
     channels: ChannelMode | None = Field(
         "auto", description="Whether each channel of the recording is one speaker."

@@ -43,7 +43,7 @@ SEARCH_SECONDS = 0.5
 """Processor time after which a search returns what it has found."""
 SEARCH_WAIT_SECONDS = 10.0
 """The same with the time in which the media store is waited for."""
-MOST_SEARCH_WORDS = 100
+MOST_SEARCH_WORDS, MOST_SEARCH_CHARACTERS = 100, 500
 """Each word is looked up in the index, and in each segment of the meetings that are found."""
 _PUNCTUATION = re.compile(r"^\W+|\W+$")
 
@@ -339,6 +339,11 @@ class JobQueries:
         terms = [term for word in fold(query).split() if (term := _PUNCTUATION.sub("", word))]
         if not 0 < len(query.split()) <= MOST_SEARCH_WORDS:
             raise InvalidOptions(f"The search query must have 1 to {MOST_SEARCH_WORDS} words.")
+        if len(query) > MOST_SEARCH_CHARACTERS:
+            raise InvalidOptions(
+                f"The search query has {len(query)} characters; the most is "
+                f"{MOST_SEARCH_CHARACTERS}."
+            )
         jobs, complete = self._candidates(query, limit)
         hits: list[Hit] = []
         until, give_up_at = time.thread_time() + seconds, time.monotonic() + wait_seconds

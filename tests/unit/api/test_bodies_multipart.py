@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from meet_transcriber.api.bodies import FileBegins, FormReader
+from meet_transcriber.api.bodies import MOST_VALUES, FileBegins, FormReader
 from meet_transcriber.core.errors import InvalidOptions, MalformedRequest
 
 KIND = "multipart/form-data; boundary=b"
@@ -64,9 +64,16 @@ def test_fields_have_a_limit_together() -> None:
         read(part("a", "x" * 200_000) + part("b", "x" * 100_000) + b"--b--")
 
 
-def test_very_many_empty_fields_are_too_many() -> None:
+def test_a_form_of_too_many_fields_is_refused_at_the_first_of_them() -> None:
+    reader = FormReader(KIND, 1 << 30)
+    [*reader.feed(part("a", "") * MOST_VALUES)]
+    with pytest.raises(InvalidOptions, match="more than 2000 values"):
+        [*reader.feed(part("a", ""))]
+
+
+def test_the_names_of_empty_fields_count() -> None:
     with pytest.raises(InvalidOptions, match="too large"):
-        read(part("a", "") * 9000 + b"--b--")
+        read(part("a" * 200, "") * 1500 + b"--b--")
 
 
 @pytest.mark.parametrize(

@@ -5,7 +5,7 @@ import hashlib
 import math
 import time
 from collections import Counter
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -61,6 +61,7 @@ _KEEPALIVE_SECONDS = 15.0
 """After so long without an event a comment is sent, as proxies close idle connections."""
 _JOB_PAUSE_SECONDS, _ALL_JOBS_PAUSE_SECONDS = 0.3, 0.5
 """Shortest time between two events about one job; more changes become one event."""
+_PIECE_BYTES = 64 << 10
 _STREAM_SECONDS = 0.01
 """Its share of each open stream of the tenant, so that many do not occupy the event loop."""
 
@@ -209,7 +210,8 @@ async def _cursor(
     job = await run_in_threadpool(service.queries.job, job_id)
     if cursor.ended and job.ended and cursor.run == job.run:
         raise StreamComplete
-    return replace(cursor, ended=False)
+    known = cursor.parts & job.objects.keys()  # else a forged id would make each event slow
+    return replace(cursor, ended=False, parts=known)
 
 
 @router.get(
@@ -376,9 +378,26 @@ async def _watch(request: Request, service: Service) -> AsyncIterator[bytes]:
     with service.changes.subscribe(service.queries.tenant or "") as subscription:
         while await _may_continue(request):
             updates = await subscription.next(_STOP_SECONDS)
-            yield b"".join(_list_events(updates))
+            for data in in_pieces(_list_events(updates)):
+                yield data
             if updates:
                 await anyio.sleep(_pause(request, _ALL_JOBS_PAUSE_SECONDS))
+
+
+def in_pieces(events: Iterable[bytes]) -> Iterator[bytes]:
+    """
+    Join events to pieces of about `_PIECE_BYTES`, at least one.
+
+    A stream that its client does not read holds one piece, and what is rendered for all streams.
+    """
+    piece, size = list[bytes](), 0
+    for event in events:
+        piece.append(event)
+        size += len(event)
+        if size >= _PIECE_BYTES:
+            yield b"".join(piece)
+            piece, size = [], 0
+    yield b"".join(piece)
 
 
 def _list_events(updates: Updates) -> Iterator[bytes]:

@@ -67,7 +67,10 @@ async def list_transcriptions(
     q: Annotated[str, Query(description="Only recordings whose name contains this.")] = "",
     search: Annotated[
         str | None,
-        Query(min_length=1, description="Words to search for; with it, only `limit` applies."),
+        Query(
+            min_length=1,
+            description="Words to search for, at most 100; with it, only `limit` applies.",
+        ),
     ] = None,
 ) -> Response:
     """

@@ -186,7 +186,8 @@ def searchable(text: str) -> str:
 
 def match_expression(query: str) -> str:
     """An FTS5 expression for all words of a query; empty when it has none."""
-    phrases = (" ".join(searchable(word).replace('"', " ").split()) for word in query.split())
+    words = dict.fromkeys(query.split())  # each takes its time in each text
+    phrases = (" ".join(searchable(word).replace('"', " ").split()) for word in words)
     return " AND ".join(f'"{phrase}"' for phrase in phrases if any(map(str.isalnum, phrase)))
 
 

@@ -248,12 +248,12 @@ class SqliteJobStore:
     # -- full text ---------------------------------------------------------------------------
 
     def put_text(self, job_id: str, text: str) -> None:
+        words = searchable(text)  # before other writers wait
         with self._writing() as db:
             number = _number(db, job_id)
             if number is not None:
                 db.execute("DELETE FROM texts WHERE rowid = ?", (number,))
-                row = (number, searchable(text))
-                db.execute("INSERT INTO texts (rowid, text) VALUES (?, ?)", row)
+                db.execute("INSERT INTO texts (rowid, text) VALUES (?, ?)", (number, words))
 
     def find_text(self, query: str, limit: int, tenant: str | None = None) -> list[str]:
         expression = match_expression(query)

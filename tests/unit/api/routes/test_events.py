@@ -3,7 +3,7 @@
 import asyncio
 import json
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait
 from contextlib import ExitStack
 from dataclasses import replace
@@ -23,6 +23,7 @@ from meet_transcriber.api.routes.events import (
     KeyRechecks,
     SseCursor,
     StreamLimiter,
+    in_pieces,
     status_json,
 )
 from meet_transcriber.core.auth import ApiKey, NewKey
@@ -313,6 +314,31 @@ def test_streams_read_a_changed_job_once_for_all_listeners(
     for text in asyncio.run(run()):
         assert [kind for kind, _, _ in parse(text)] == ["progress", "error"]
     assert store.reads == {"get": jobs}
+
+
+def test_a_forged_id_names_no_more_parts_than_there_are(
+    client: TestClient, service: Service
+) -> None:
+    job_id = running(service, 3)
+    events = follow(client, job_id, f"0.1.{'f' * 2500}.0", partial(work, service))
+    first = next(id_ for _, id_, _ in events if id_)
+    assert len(first) < 20
+    assert not [kind for kind, _, data in events if kind == "segment" and data["part"] == 0]
+
+
+def test_events_are_sent_in_pieces_that_are_made_when_they_are_read() -> None:
+    rendered: list[int] = []
+
+    def events() -> Iterator[bytes]:
+        for number in range(100):
+            rendered.append(number)
+            yield b"x" * 10_000
+
+    pieces = in_pieces(events())
+    assert len(next(pieces)) == 70_000
+    assert len(rendered) == 7
+    assert sum(map(len, pieces)) == 930_000
+    assert list(in_pieces([])) == [b""]
 
 
 def test_many_streams_of_a_tenant_get_fewer_events_each() -> None:
