@@ -69,9 +69,10 @@ _RELEASE_SECONDS = 10.0
 """How long releasing a dead worker's tasks waits for the store; then their leases expire."""
 
 _ROUTES = (
-    submissions, uploads, transcriptions, events, audio, edits, voices, access, health, page,
+    transcriptions, submissions, uploads, events, audio, edits, voices, access, health, page,
     openai,
 )  # fmt: skip
+"""In the order in which they are tried; the status of a job, which clients poll, is first."""
 _TELEMETRY: TelemetryConfig = {
     "metrics": False,
     "logs": False,

@@ -12,6 +12,7 @@ from fastapi.security.base import SecurityBase
 from starlette.requests import Request
 
 from meet_transcriber.api.errors import BODY_UNREAD
+from meet_transcriber.api.http import first_header
 from meet_transcriber.api.middleware.rate_limit import count_key
 from meet_transcriber.bootstrap.auth import AuthContext
 from meet_transcriber.core.auth import OPEN_SCOPES, SCOPES, Caller, SignedIn, caller_of
@@ -50,8 +51,9 @@ class Authenticate(SecurityBase):
 
     async def __call__(self, request: Request, wanted: SecurityScopes) -> Service:
         # A refusal must reach a client that is still sending.
-        length = request.headers.get("content-length", "0")
-        request.scope[BODY_UNREAD] = length != "0" or "transfer-encoding" in request.headers
+        length = first_header(request, b"content-length") or "0"
+        chunked = first_header(request, b"transfer-encoding") is not None
+        request.scope[BODY_UNREAD] = length != "0" or chunked
         caller = await authenticate(request)
         request.state.caller = caller
         await count_key(request, caller.key_id)
@@ -62,12 +64,17 @@ class Authenticate(SecurityBase):
         return service.for_tenant(caller.tenant)
 
 
-_AUTHENTICATE = Authenticate()
+_AUTHENTICATE, _READER = Authenticate(), SecurityScopes(["read"])
 ReaderService = Annotated[Service, Security(_AUTHENTICATE, scopes=["read"])]
 SubmitService = Annotated[Service, Security(_AUTHENTICATE, scopes=["submit"])]
 TranscribeService = Annotated[Service, Security(_AUTHENTICATE, scopes=["submit", "read"])]
 AdminService = Annotated[Service, Security(_AUTHENTICATE, scopes=["admin"])]
 MonitorService = Annotated[Service, Security(_AUTHENTICATE, scopes=["monitor"])]
+
+
+async def authenticate_reader(request: Request) -> Service:
+    """Return what a `ReaderService` is, for a route that FastAPI does not resolve."""
+    return await _AUTHENTICATE(request, _READER)
 
 
 def add_key_schemes(document: dict[str, Any]) -> None:
@@ -104,10 +111,10 @@ def settings_of(request: Request) -> Settings:
 
 def read_token(request: Request) -> str | None:
     """The key in either header of a request; None without one."""
-    scheme, _, token = request.headers.get("authorization", "").partition(" ")
+    scheme, _, token = (first_header(request, b"authorization") or "").partition(" ")
     if scheme.lower() == "bearer" and token.strip():
         return token.strip()
-    return request.headers.get("x-api-key", "").strip() or None
+    return (first_header(request, b"x-api-key") or "").strip() or None
 
 
 async def _can_read_details(request: Request) -> bool:

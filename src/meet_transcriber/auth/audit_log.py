@@ -4,9 +4,8 @@ import errno
 import json
 import os
 from collections.abc import Iterator
-from dataclasses import asdict
+from dataclasses import fields
 from pathlib import Path
-from typing import Any
 
 from meet_transcriber.core.auth import AuditEntry, AuditPage, AuditQuery
 from meet_transcriber.core.errors import InvalidOptions, StorageError
@@ -30,15 +29,21 @@ class FileTrail:
     def append(self, *entries: AuditEntry) -> None:
         lines = "".join(map(_line, entries))
         try:
-            self._path.parent.mkdir(parents=True, exist_ok=True)
-            # readable too, as `_write` looks at the last byte
-            file = os.open(self._path, os.O_RDWR | os.O_APPEND | os.O_CREAT, 0o600)
+            file = self._open()
             try:
                 _write(file, lines.encode())
             finally:
                 os.close(file)
         except OSError as error:
             raise self._failed(error) from error
+
+    def _open(self) -> int:
+        flags = os.O_RDWR | os.O_APPEND | os.O_CREAT  # to read, as `_write` looks at the last byte
+        try:
+            return os.open(self._path, flags, 0o600)
+        except FileNotFoundError:
+            self._path.parent.mkdir(parents=True, exist_ok=True)
+            return os.open(self._path, flags, 0o600)
 
     def read_page(self, query: AuditQuery) -> AuditPage:
         found: list[AuditEntry] = []
@@ -78,9 +83,13 @@ class FileTrail:
         )
 
 
+_FIELDS = [field.name for field in fields(AuditEntry)]
+_to_json = json.JSONEncoder(separators=(",", ":")).encode
+
+
 def _line(entry: AuditEntry) -> str:
-    fields = {name: value for name, value in asdict(entry).items() if value not in ("", None)}
-    return json.dumps(fields, separators=(",", ":")) + "\n"
+    pairs = ((name, getattr(entry, name)) for name in _FIELDS)
+    return _to_json({name: value for name, value in pairs if value not in ("", None)}) + "\n"
 
 
 def _write(file: int, lines: bytes) -> None:
@@ -111,7 +120,6 @@ def _offset(cursor: str | None) -> int | None:
 def _entry(line: bytes) -> AuditEntry | None:
     """The entry of a line; None for a line that was cut short."""
     try:
-        fields: Any = json.loads(line)
-        return from_plain(AuditEntry, fields)
+        return from_plain(AuditEntry, json.loads(line))
     except (ValueError, StorageError):
         return None

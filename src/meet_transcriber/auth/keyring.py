@@ -1,7 +1,6 @@
 """Creates and verifies API keys and browser sessions."""
 
 import asyncio
-import hashlib
 import hmac
 import secrets
 import threading
@@ -77,7 +76,7 @@ def id_in(token: str) -> str | None:
 def digest(pepper: bytes, purpose: str, token: str) -> str:
     """HMAC-SHA-256 of a text in hex; the purpose separates digests of different kinds."""
     text = f"{purpose}\0{token}".encode("utf-8", "surrogatepass")  # headers are any bytes
-    return hmac.new(pepper, text, hashlib.sha256).hexdigest()
+    return hmac.digest(pepper, text, "sha256").hex()
 
 
 def same(one: str, other: str) -> bool:

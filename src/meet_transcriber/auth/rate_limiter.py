@@ -14,7 +14,16 @@ from threading import Lock
 from meet_transcriber.core.errors import InvalidOptions, StorageError
 from meet_transcriber.core.executors import Batcher
 from meet_transcriber.observability.logging import get_logger
-from meet_transcriber.ports.auth import FAILED_AUTH, Count, Hit, Rate, SharedCounters, Window
+from meet_transcriber.ports.auth import (
+    FAILED_AUTH,
+    NOT_COUNTED,
+    Count,
+    Counted,
+    Hit,
+    Rate,
+    SharedCounters,
+    Window,
+)
 
 log = get_logger(__name__)
 
@@ -56,35 +65,47 @@ class RequestLimiter:
         self._counters = counters
         self._batcher = Batcher(counters.count, "limits")
 
-    async def count_address(self, address: str, submits: bool) -> list[Count]:
-        return await self._count(self._hits("address", address, address, submits))
+    async def count_address(
+        self, address: str, submits: bool, key_id: str = ""
+    ) -> tuple[Counted, Counted | None]:
+        hits = self._wrong_keys(address) + self._hits("address", address, submits)
+        if not key_id:
+            return await self._count(hits), None
+        more = self._hits("key", key_id, submits)
+        counts, mark = await self._count(hits + more)
+        of_key = [each for each in counts if each.policy.startswith("key")]
+        return Counted(counts[: len(counts) - len(of_key)]), Counted(of_key, mark)
 
-    async def count_key(self, key_id: str, address: str, submits: bool) -> list[Count]:
-        return await self._count(self._hits("key", key_id, address, submits))
+    async def count_key(self, key_id: str, address: str, submits: bool) -> Counted:
+        return await self._count(self._wrong_keys(address) + self._hits("key", key_id, submits))
 
-    async def count_failure(self, address: str) -> list[Count]:
+    async def count_failure(self, address: str) -> Counted:
         if self._failures is None:
-            return []
+            return NOT_COUNTED
         return await self._count([Hit(FAILED_AUTH, self._failures, address)])
 
-    def _hits(self, kind: str, who: str, address: str, submits: bool) -> list[Hit]:
+    def _wrong_keys(self, address: str) -> list[Hit]:
+        if self._failures is None:
+            return []
+        return [Hit(FAILED_AUTH, self._failures, address, peek=True)]
+
+    def _hits(self, kind: str, who: str, submits: bool) -> list[Hit]:
         hits = []
-        if self._failures is not None:
-            hits.append(Hit(FAILED_AUTH, self._failures, address, peek=True))
         if self._requests is not None:
             hits.append(Hit(kind, self._requests, who))
         if submits and self._submits is not None:
             hits.append(Hit(f"{kind}-submit", self._submits, who))
         return hits
 
-    async def _count(self, hits: list[Hit]) -> list[Count]:
+    async def _count(self, hits: list[Hit]) -> Counted:
         if not hits:
-            return []
+            return NOT_COUNTED
         if self._counters.quick:
-            (counts,) = self._counters.count([hits])
+            ((counts, mark),) = self._counters.count([hits])
         else:
-            counts = await self._batcher.ask(hits)
-        return [count for count in counts if count.policy != FAILED_AUTH or not count.allowed]
+            counts, mark = await self._batcher.ask(hits)
+        shown = [each for each in counts if each.policy != FAILED_AUTH or not each.allowed]
+        return Counted(shown, mark)
 
 
 class Counters:
@@ -105,21 +126,21 @@ class Counters:
         """Whether counting is local, without network access."""
         return self._shared is None
 
-    def count(self, requests: Sequence[Sequence[Hit]]) -> list[list[Count]]:
+    def count(self, requests: Sequence[Sequence[Hit]]) -> list[Counted]:
         """Count each request against its limits, up to the first that it exceeds."""
         if self._shared is not None and time.monotonic() >= self._local_until:
             try:
-                found = self._shared.count(requests)
+                windows, mark = self._shared.count(requests)
             except StorageError as error:
                 # Not asked again with each request, which would each wait for its timeout.
                 self._local_until = time.monotonic() + _FALLBACK_SECONDS
                 log.warning("limits_counted_here", error=str(error))
             else:
-                return [
-                    list(map(_count_of, hits, windows))  # fewer windows if a limit is exceeded
-                    for hits, windows in zip(requests, found, strict=True)
+                return [  # fewer windows than hits if a limit is exceeded
+                    Counted(list(map(_count_of, hits, each)), mark)
+                    for hits, each in zip(requests, windows, strict=True)
                 ]
-        return [self._local.count(hits) for hits in requests]
+        return [Counted(self._local.count(hits)) for hits in requests]
 
 
 class _LocalWindows:

@@ -9,16 +9,18 @@ Log lines contain no speech and no names of recordings.
 
 import logging
 import os
+import re
 import sys
 import threading
+from collections.abc import Callable
 from datetime import UTC, datetime
+from json import JSONEncoder
 from types import TracebackType
 from typing import Any, TextIO
 
 import structlog
 from structlog.contextvars import bind_contextvars, bound_contextvars, get_contextvars
-from structlog.stdlib import BoundLogger
-from structlog.typing import EventDict, Processor
+from structlog.typing import EventDict
 
 from meet_transcriber.core.errors import InvalidOptions
 
@@ -35,15 +37,38 @@ _MULTIPROCESSING = "multiprocessing"
 _UNUSED_KEYS = ("color_message", "data", "taskName")
 
 
-def get_logger(name: str) -> BoundLogger:
-    """A logger that writes through the standard library, so that a program may redirect it."""
-    logger: BoundLogger = structlog.wrap_logger(
-        logging.getLogger(name),
-        processors=[structlog.stdlib.filter_by_level, structlog.stdlib.render_to_log_kwargs],
-        wrapper_class=BoundLogger,
-        cache_logger_on_first_use=True,
-    )
-    return logger
+Trace = bool | BaseException | None
+"""Whether to log the traceback of the exception that is being handled, or that of another one."""
+
+
+class Logger:
+    """Writes events with pairs through the standard library, so that a program may redirect it."""
+
+    def __init__(self, name: str) -> None:
+        self._log = logging.getLogger(name).log
+
+    def debug(self, event: str, **pairs: object) -> None:
+        self._log(logging.DEBUG, event, extra=pairs)
+
+    def info(self, event: str, **pairs: object) -> None:
+        self._log(logging.INFO, event, extra=pairs)
+
+    def warning(self, event: str, exc_info: Trace = False, **pairs: object) -> None:
+        self._log(logging.WARNING, event, exc_info=exc_info, extra=pairs)
+
+    def error(self, event: str, exc_info: Trace = False, **pairs: object) -> None:
+        self._log(logging.ERROR, event, exc_info=exc_info, extra=pairs)
+
+    def exception(self, event: str, **pairs: object) -> None:
+        self._log(logging.ERROR, event, exc_info=True, extra=pairs)
+
+    def critical(self, event: str, **pairs: object) -> None:
+        self._log(logging.CRITICAL, event, extra=pairs)
+
+
+def get_logger(name: str) -> Logger:
+    """The logger of a module."""
+    return Logger(name)
 
 
 bind, bound, bound_pairs = bind_contextvars, bound_contextvars, get_contextvars
@@ -130,21 +155,23 @@ class _Formatter(logging.Formatter):
     chain of processors, which takes three times as long; a small request is mostly its log line.
     """
 
-    def __init__(self, render: Processor) -> None:
+    def __init__(self, render: Callable[[EventDict], str]) -> None:
         super().__init__()
         self._render = render
 
     def format(self, record: logging.LogRecord) -> str:
         event: EventDict = {"event": record.getMessage(), **get_contextvars()}
-        event.update(level=record.levelname.lower(), logger=record.name)
-        event.update(pair for pair in vars(record).items() if pair[0] not in _STANDARD)
+        event["level"], event["logger"] = record.levelname.lower(), record.name
+        for name, value in vars(record).items():
+            if name not in _STANDARD:
+                event[name] = value
         moment = datetime.fromtimestamp(record.created, UTC).isoformat(timespec="microseconds")
         event["timestamp"] = moment.replace("+00:00", "Z")
         if record.exc_info:
             event["exc_info"] = record.exc_info
         if record.stack_info:
             event["stack"] = record.stack_info
-        return str(self._render(None, "", event))
+        return self._render(event)
 
 
 _STANDARD = {*vars(logging.makeLogRecord({})), "message", "asctime", *_UNUSED_KEYS}
@@ -154,17 +181,33 @@ _STANDARD = {*vars(logging.makeLogRecord({})), "message", "asctime", *_UNUSED_KE
 def formatter(as_json: bool, colours: bool = False) -> logging.Formatter:
     """Formats an event and its pairs as text or as JSON."""
     if as_json:
-        to_json = structlog.processors.JSONRenderer(default=str)
-        return _Formatter(
-            lambda logger, method, event: to_json(
-                logger, method, structlog.processors.format_exc_info(logger, method, event)
-            )
-        )
+        to_json, with_trace = JSONEncoder(default=str).encode, structlog.processors.format_exc_info
+        return _Formatter(lambda event: to_json(with_trace(None, "", event)))
     # plain tracebacks, as rich ones show the values of variables, which may be secrets
     show = structlog.dev.plain_traceback
-    return _Formatter(
-        structlog.dev.ConsoleRenderer(colors=colours, exception_formatter=show, pad_event_to=0)
+    to_text = structlog.dev.ConsoleRenderer(
+        colors=colours, exception_formatter=show, pad_event_to=0
     )
+    has_trace = {"exc_info", "exception", "stack"}.intersection
+    return _Formatter(
+        lambda event: (
+            to_text(None, "", event) if colours or has_trace(event) else _plain_text(event)
+        )
+    )
+
+
+_AMBIGUOUS = re.compile("[ \\t=\\r\\n\"']").search
+
+
+def _plain_text(event: EventDict) -> str:
+    """Render what ConsoleRenderer renders without colours, in a tenth of the time."""
+    start = f"{event.pop('timestamp')} [{event.pop('level'):<9}] {event.pop('event')}"
+    logger = event.pop("logger")
+    pairs = [
+        f"{name}={value if isinstance(value, str) and not _AMBIGUOUS(value) else repr(value)}"
+        for name, value in sorted(event.items())
+    ]
+    return " ".join([start, f"[{logger}]", *pairs])
 
 
 def _cloudwatch(group: str) -> logging.Handler:

@@ -183,12 +183,31 @@ class Window(NamedTuple):
     left: float
 
 
+class Counted(NamedTuple):
+    """
+    What counting one request found.
+
+    Attributes:
+        counts: of each limit, up to the first that the request exceeds.
+        mark: `JobStore.mark` at this moment, where one round trip reads both; else None.
+    """
+
+    counts: list[Count]
+    mark: int | None = None
+
+
+NOT_COUNTED = Counted([])
+
+
 class SharedCounters(Protocol):
     """Counts requests for all processes."""
 
-    def count(self, requests: Sequence[Sequence[Hit]]) -> list[list[Window]]:
+    def count(self, requests: Sequence[Sequence[Hit]]) -> tuple[list[list[Window]], int | None]:
         """
-        Count each request against its limits, up to the first that it exceeds; returns their state.
+        Count each request against its limits, up to the first that it exceeds.
+
+        Returns:
+            The state of these limits, and `Counted.mark`.
 
         Raises:
             StorageError: there is no response; perhaps they were counted.
@@ -204,7 +223,9 @@ class RateLimiter(Protocol):
         """Whether there is no limit."""
         ...
 
-    async def count_address(self, address: str, submits: bool) -> list[Count]:
+    async def count_address(
+        self, address: str, submits: bool, key_id: str = ""
+    ) -> tuple[Counted, Counted | None]:
         """
         Count a request against each limit of an address, up to the first that it exceeds.
 
@@ -212,10 +233,14 @@ class RateLimiter(Protocol):
 
         Args:
             submits: whether the request creates work.
+            key_id: of a key to count as `count_key` does, if no limit of the address is exceeded.
+
+        Returns:
+            What was found for the address, and for the key where one is given.
         """
         ...
 
-    async def count_key(self, key_id: str, address: str, submits: bool) -> list[Count]:
+    async def count_key(self, key_id: str, address: str, submits: bool) -> Counted:
         """
         Count a request with a valid key in the same way.
 
@@ -224,7 +249,7 @@ class RateLimiter(Protocol):
         """
         ...
 
-    async def count_failure(self, address: str) -> list[Count]:
+    async def count_failure(self, address: str) -> Counted:
         """Count a wrong key; it exceeds the limit if the caller may not learn that it is wrong."""
         ...
 

@@ -17,13 +17,13 @@ MINUTE = Rate(50, 60)
 
 def hit(counters: Counters, policy: str, rate: Rate, client: str) -> Count:
     """Count one request."""
-    ((count,),) = counters.count([[Hit(policy, rate, client)]])
+    (((count,), _),) = counters.count([[Hit(policy, rate, client)]])
     return count
 
 
 def peek(counters: Counters, policy: str, rate: Rate, client: str) -> Count:
     """The count after one more request, without counting it."""
-    ((count,),) = counters.count([[Hit(policy, rate, client, peek=True)]])
+    (((count,), _),) = counters.count([[Hit(policy, rate, client, peek=True)]])
     return count
 
 
@@ -96,7 +96,7 @@ def test_a_request_counts_up_to_the_first_limit_that_it_exceeds() -> None:
     counters, rate = Counters(), Rate(1, 60)
     hits = [Hit("key", rate, "ann"), Hit("key-submit", MINUTE, "ann")]
     found = counters.count([hits, hits, hits])
-    assert [[count.policy for count in each] for each in found] == [
+    assert [[count.policy for count in each] for each, _ in found] == [
         ["key", "key-submit"], ["key"], ["key"]
     ]  # fmt: skip
     assert peek(counters, "key-submit", MINUTE, "ann").remaining == 48

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import structlog
 from starlette.testclient import TestClient
 
 from meet_transcriber.api.app import create_app
@@ -73,6 +74,20 @@ def test_on_a_terminal_the_same_is_text() -> None:
     assert "worker_died" in line
     assert "code=9" in line
     assert "\x1b" not in line
+
+
+def test_text_is_what_structlog_writes() -> None:
+    plain = structlog.dev.ConsoleRenderer(colors=False, pad_event_to=0)
+    pairs: dict[str, Any] = {
+        "b": "", "a": "two words", "eq": "x=y", "quote": "it's", "lines": "one\ntwo", "no": None,
+        "ratio": 0.5, "kinds": ["a", 1], "letter": "\u00fc",
+    }  # fmt: skip
+    stream = io.StringIO()
+    logs.configure("INFO", stream=stream)
+    log.warning("worker_died", **pairs)
+    line = stream.getvalue().rstrip("\n")
+    event = {"event": "worker_died", "level": "warning", "logger": "meet_transcriber.test"}
+    assert line == plain(None, "", {**event, "timestamp": line.split()[0], **pairs})
 
 
 def test_lines_of_servers_look_like_ours(lines: Lines) -> None:

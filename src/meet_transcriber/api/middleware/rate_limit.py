@@ -11,11 +11,12 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from meet_transcriber.api.http import send_error
 from meet_transcriber.core.errors import RateLimited
-from meet_transcriber.ports.auth import FAILED_AUTH, Count, RateLimiter
+from meet_transcriber.ports.auth import FAILED_AUTH, NOT_COUNTED, Count, Counted, RateLimiter
 
-COUNTS = "meet_transcriber.counts"
-"""Key of an ASGI scope: the counts of the API key."""
-
+_COUNTED = "meet_transcriber.counted"
+"""Key of an ASGI scope: the id of the API key that was counted, and what counting it found."""
+_EXPECTED = "meet_transcriber.expected"
+"""Key of an ASGI scope: the same, counted before it is known whether the key is valid."""
 
 _IPV6_PREFIX = 64  # what a provider gives to one customer
 
@@ -48,9 +49,22 @@ async def count_key(request: Request, key_id: str) -> None:
     limiter: RateLimiter = request.app.state.limiter
     if key_id and not limiter.off:
         scope = request.scope
-        counts = await limiter.count_key(key_id, _client(scope), _is_submission(scope))
-        scope[COUNTS] = counts
-        _check(counts)
+        expected, counted = scope.pop(_EXPECTED, ("", NOT_COUNTED))
+        if expected != key_id:
+            counted = await limiter.count_key(key_id, _client(scope), _is_submission(scope))
+        scope[_COUNTED] = key_id, counted
+        _check(counted.counts)
+
+
+def known_mark(request: Request) -> int | None:
+    """`JobStore.mark` when the request's key was counted; None if it is not known."""
+    return _counted(request.scope)[1].mark
+
+
+def _counted(scope: Scope) -> tuple[str, Counted]:
+    """The id of the key that was counted for a request, and what was found; without, empty."""
+    counted: tuple[str, Counted] = scope.get(_COUNTED, ("", NOT_COUNTED))
+    return counted
 
 
 def _client(scope: Scope) -> str:
@@ -110,28 +124,48 @@ def _limit_headers(counts: Sequence[Count]) -> Iterator[tuple[bytes, bytes]]:
         yield b"ratelimit", ", ".join(states).encode()
 
 
+_MOST_KEYS = 10_000
+
+
+def _request_hash(scope: Scope) -> int:
+    """Tells requests with other credentials or another path apart; salted by Python."""
+    credentials = [pair for pair in scope["headers"] if pair[0] in _CREDENTIALS]
+    return hash((scope["method"], scope["path"], *credentials))
+
+
 PROBES = ("/health", "/health/ready")
 """Not limited without credentials: an orchestrator may share its address with all clients."""
 
 
 class AddressLimitMiddleware:
-    """Middleware: limits requests and failed authentications of one address."""
+    """
+    Middleware: limits requests and failed authentications of one address.
+
+    Where the same request with the same credentials came before, as when a client polls, it also
+    counts the key of that time, so that both take one round trip. `count_key` takes this count
+    if the key turns out to be valid still.
+    """
 
     def __init__(self, app: ASGIApp, limiter: RateLimiter) -> None:
         self._app = app
         self._limiter = limiter
+        self._keys: dict[int, str] = {}
+        """Hash of a request -> id of the key that was counted for it; the latest ones."""
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http" or (scope["path"] in PROBES and not _has(scope, _CREDENTIALS)):
             await self._app(scope, receive, send)
             return
-        client = _client(scope)
-        counts = await self._limiter.count_address(client, _is_submission(scope))
+        client, same = _client(scope), _request_hash(scope)
+        key_id, submits = self._keys.get(same, ""), _is_submission(scope)
+        counted, of_key = await self._limiter.count_address(client, submits, key_id)
+        if of_key is not None:
+            scope[_EXPECTED] = key_id, of_key
         error: RateLimited | None = None
 
         async def send_with_headers(message: Message) -> None:
             if message["type"] == "http.response.start":
-                known = [*counts, *scope.get(COUNTS, ())]
+                known = [*counted.counts, *_counted(scope)[1].counts]
                 message["headers"] = [*message["headers"], *_limit_headers(known)]
             await send(message)
 
@@ -139,14 +173,21 @@ class AddressLimitMiddleware:
             nonlocal error
             unauthorized = message.get("status") == HTTPStatus.UNAUTHORIZED
             if unauthorized and _has_key_attempt(scope):
-                error = _problem(await self._limiter.count_failure(client))
+                error = _problem((await self._limiter.count_failure(client)).counts)
             if error is None:
                 await send_with_headers(message)
 
-        if (error := _problem(counts)) is None:
+        if (error := _problem(counted.counts)) is None:
             await self._app(scope, receive, send_counted)
+            self._remember(same, _counted(scope)[0])
         if error is not None:
             await send_error(error, scope, receive, send_with_headers)
+
+    def _remember(self, same: int, key_id: str) -> None:
+        if key_id and same not in self._keys:
+            self._keys[same] = key_id
+            if len(self._keys) > _MOST_KEYS:
+                del self._keys[next(iter(self._keys))]
 
 
 # -- large answers -------------------------------------------------------------------------------

@@ -6,19 +6,22 @@ from collections import Counter
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from functools import partial
-from typing import Annotated, Literal, get_args
+from typing import Annotated, ClassVar, Literal, get_args
 
 from fastapi import Header, Query
 from fastapi.concurrency import run_in_threadpool
+from fastapi.routing import APIRoute
 from pydantic import WithJsonSchema
 from starlette.requests import Request
 from starlette.responses import Response
+from starlette.types import Receive, Scope, Send
 
 from meet_transcriber.api import serializers
-from meet_transcriber.api.auth import ReaderService
+from meet_transcriber.api.auth import ReaderService, authenticate_reader
 from meet_transcriber.api.compute import run_compute
 from meet_transcriber.api.errors import OptionProblems
-from meet_transcriber.api.http import JobId, attachment, matches, negotiate
+from meet_transcriber.api.http import JobId, attachment, first_header, matches, negotiate
+from meet_transcriber.api.middleware.rate_limit import known_mark
 from meet_transcriber.api.middleware.request_log import mark_content_read
 from meet_transcriber.api.openapi import problems, ref, response, response_in, tagged_router
 from meet_transcriber.api.serializers import JsonResponse
@@ -40,6 +43,62 @@ _KINDS = {
 }
 _BY_KIND = {each.media_type: name for name, each in reversed([*EXPORTERS.items()])}
 _BY_KIND = {_JSON: "json", **{kind: name for kind, name in _BY_KIND.items() if kind != _JSON}}
+
+
+async def get_transcription(
+    request: Request,
+    service: ReaderService,
+    job_id: JobId,
+    transcript: Annotated[
+        bool, Query(description="Include the transcript once it is available.")
+    ] = True,
+    if_none_match: IfNoneMatch = None,
+) -> Response:
+    """The status of a job; poll again after `Retry-After` seconds, or follow its events."""
+    statuses: StatusCache = request.app.state.statuses
+    compute = partial(run_compute, request)
+    mark = known_mark(request)
+    status = await statuses.get(service.queries, job_id, transcript, compute, mark)
+    headers = {"ETag": status.etag, "Cache-Control": "private, no-cache"}
+    if status.retry_after is not None:
+        headers["Retry-After"] = str(status.retry_after)
+    if matches(if_none_match, status.etag):
+        return Response(status_code=304, headers=headers)
+    if status.has_transcript:
+        mark_content_read(request)
+    return Response(status.body, 200, headers, _JSON)
+
+
+class _StatusRoute(APIRoute):
+    """
+    Calls `get_transcription` itself for the usual queries.
+
+    Resolving its parameters takes FastAPI longer than everything else that a poll needs.
+    """
+
+    _TRANSCRIPT: ClassVar = {b"": True, b"transcript=true": True, b"transcript=false": False}
+
+    async def handle(self, scope: Scope, receive: Receive, send: Send) -> None:
+        transcript = self._TRANSCRIPT.get(scope["query_string"])
+        if transcript is None or scope["method"] != "GET":
+            await super().handle(scope, receive, send)
+            return
+        request = Request(scope, receive, send)
+        service = await authenticate_reader(request)
+        job_id, etag = scope["path_params"]["job_id"], first_header(request, b"if-none-match")
+        response = await get_transcription(request, service, job_id, transcript, etag)
+        await response(scope, receive, send)
+
+
+router.add_api_route(
+    "/transcribe/{job_id}",
+    get_transcription,
+    summary="Get a job, and its transcript once it is completed",
+    responses=response(200, "The job.", "Job", ("ETag", "Retry-After"))
+    | response(304, "Not modified.", None, ("ETag", "Retry-After"))
+    | problems(404, 422),
+    route_class_override=_StatusRoute,
+)
 
 
 @router.get(
@@ -115,36 +174,6 @@ def _states(wanted: list[str] | None) -> tuple[State, ...]:
         why = f"There is no status {min(unknown)!r}; there are: {', '.join(SHOWN)}."
         raise OptionProblems([("status", why)])
     return states
-
-
-@router.get(
-    "/transcribe/{job_id}",
-    summary="Get a job, and its transcript once it is completed",
-    responses=response(200, "The job.", "Job", ("ETag", "Retry-After"))
-    | response(304, "Not modified.", None, ("ETag", "Retry-After"))
-    | problems(404, 422),
-)
-async def get_transcription(
-    request: Request,
-    service: ReaderService,
-    job_id: JobId,
-    transcript: Annotated[
-        bool, Query(description="Include the transcript once it is available.")
-    ] = True,
-    if_none_match: IfNoneMatch = None,
-) -> Response:
-    """The status of a job; poll again after `Retry-After` seconds, or follow its events."""
-    statuses: StatusCache = request.app.state.statuses
-    compute = partial(run_compute, request)
-    status = await statuses.get(service.queries, job_id, transcript, compute)
-    headers = {"ETag": status.etag, "Cache-Control": "private, no-cache"}
-    if status.retry_after is not None:
-        headers["Retry-After"] = str(status.retry_after)
-    if matches(if_none_match, status.etag):
-        return Response(status_code=304, headers=headers)
-    if status.has_transcript:
-        mark_content_read(request)
-    return Response(status.body, 200, headers, _JSON)
 
 
 @router.get(
@@ -284,18 +313,22 @@ class StatusCache:
         job_id: str,
         with_transcript: bool,
         compute: Callable[..., Awaitable[Status]] = run_in_threadpool,
+        mark: int | None = None,
     ) -> Status:
         """
         Return a job's status as it is now.
 
         Args:
             compute: calls a function that renders a transcript in another thread.
+            mark: the store's change mark, if it was read since the question was asked.
 
         Raises:
             JobNotFound: this tenant has no such job.
             StorageError: the store does not answer, or the transcript cannot be read.
         """
-        mark, key = await self._catch_up(queries.tenant), (queries.tenant, job_id, with_transcript)
+        key = queries.tenant, job_id, with_transcript
+        if mark is None or mark != self._marks.get(queries.tenant):
+            mark = await self._catch_up(queries.tenant)
         status = self._kept.get(key)
         if status is None or status.until < time.monotonic():
             status = await self._render(queries, job_id, with_transcript, compute)

@@ -246,9 +246,7 @@ class Connections:
         try:
             held = self._get()
             with held.in_use:
-                if held.db is None:  # closed in this moment
-                    held.db = self._open()
-                yield held.db
+                yield self._usable(held)
         except sqlite3.Error as error:
             raise self._translated(error) from error
 
@@ -278,8 +276,12 @@ class Connections:
 
     def row(self, statement: str, *values: object) -> Any:
         """Read the first row of a statement; None without any."""
-        with self.reading() as db:
-            return db.execute(statement, values).fetchone()
+        try:
+            held = self._get()
+            with held.in_use:
+                return self._usable(held).execute(statement, values).fetchone()
+        except sqlite3.Error as error:
+            raise self._translated(error) from error
 
     def write(self, statement: str, *values: object) -> int:
         """Run one statement in a transaction; returns the number of changed rows."""
@@ -290,6 +292,12 @@ class Connections:
         """Close the connections of this process once idle; later calls open new ones."""
         for held in list(self._all):
             held.close()
+
+    def _usable(self, held: _Held) -> sqlite3.Connection:
+        """Its connection, to be used while `in_use` is held."""
+        if held.db is None:  # closed in this moment
+            held.db = self._open()
+        return held.db
 
     def _get(self) -> _Held:
         held: _Held | None = getattr(self._local, "held", None)

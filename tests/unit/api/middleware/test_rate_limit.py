@@ -149,6 +149,38 @@ def ask(client: TestClient, key: str, path: str = "/transcribe") -> int:
     return client.get(path, headers={"Authorization": f"Bearer {key}"}).status_code
 
 
+def test_a_request_that_comes_again_counts_once_for_its_key(keyed: Callable[..., Any]) -> None:
+    client, (one, other) = keyed(rate_limit="9/minute")
+    for left in (8, 7, 6, 5):
+        answer = client.get("/transcribe", headers={"X-API-Key": one})
+        states = answer.headers["RateLimit"].split(", ")
+        assert [state.split(";t=")[0] for state in states] == [
+            f'"address";r={left}',
+            f'"key";r={left}',
+        ]
+    assert (
+        '"key";r=8' in client.get("/transcribe", headers={"X-API-Key": other}).headers["RateLimit"]
+    )
+
+
+def test_a_key_that_was_counted_before_is_checked_again(keyed: Callable[..., Any]) -> None:
+    client, (one, _) = keyed(rate_limit="9/minute")
+    assert [ask(client, one) for _ in range(3)] == [200, 200, 200]
+    keyring = client.app.state.auth.keyring
+    keyring.revoke(one.split("_")[1])
+    answer = client.get("/transcribe", headers={"Authorization": f"Bearer {one}"})
+    assert answer.status_code == 401
+    assert '"key"' not in answer.headers["RateLimit"]
+
+
+def test_an_address_past_its_limit_uses_up_no_key(keyed: Callable[..., Any]) -> None:
+    client, (one, _) = keyed(rate_limit="3/minute")
+    elsewhere = TestClient(client.app, client=("192.0.2.1", 5))
+    assert client.get("/transcribe").status_code == 401
+    assert [ask(client, one) for _ in range(5)] == [200, 200, 429, 429, 429]
+    assert [ask(elsewhere, one), ask(elsewhere, one)] == [200, 429]
+
+
 def test_wrong_keys_shut_an_address_out_and_right_ones_do_not(keyed: Callable[..., Any]) -> None:
     client, (right, _) = keyed(rate_limit="0", rate_limit_failed_auth="3/minute")
     assert {ask(client, right) for _ in range(9)} == {200}

@@ -44,6 +44,19 @@ def test_the_transcript_comes_with_the_status_unless_unwanted(
     assert "transcript" not in client.get(path, params={"transcript": "false"}).json()
 
 
+@pytest.mark.parametrize(
+    ("usual", "others"), [("transcript=false", "0 no False"), ("transcript=true", "1 yes True")]
+)
+def test_a_usual_query_is_answered_as_any_other(
+    client: TestClient, service: Service, usual: str, others: str
+) -> None:
+    path = f"/transcribe/{complete_job(service).id}"
+    bodies = [client.get(f"{path}?transcript={other}").json() for other in others.split()]
+    assert bodies == [client.get(f"{path}?{usual}").json()] * 3
+    assert client.get(f"{path}?transcript=perhaps").status_code == 422
+    assert client.get(f"/transcribe/none?{usual}").status_code == 404
+
+
 def test_an_unchanged_response_is_304(client: TestClient, service: Service) -> None:
     path = f"/transcribe/{complete_job(service).id}"
     etag = client.get(path).headers["ETag"]
