@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from functools import partial
-from typing import Annotated, ClassVar, Literal, get_args
+from typing import Annotated, Any, ClassVar, Literal, get_args
 
 from fastapi import Header, Query
 from fastapi.concurrency import run_in_threadpool
@@ -37,8 +37,8 @@ IfNoneMatch = Annotated[
 ]
 _Status = Annotated[str, WithJsonSchema({"type": "string", "enum": [*SHOWN, ""]})]
 _JSON, _OCTETS = "application/json", "application/octet-stream"
-_KINDS = {
-    each.media_type: {"type": "object" if each.media_type == _JSON else "string"}
+_KINDS: dict[str, dict[str, Any]] = {
+    each.media_type: {"type": ["object", "array"] if each.media_type == _JSON else "string"}
     for each in EXPORTERS.values()
 }
 _BY_KIND = {each.media_type: name for name, each in reversed([*EXPORTERS.items()])}
