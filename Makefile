@@ -7,6 +7,8 @@ MODELS := .cache/models
 SPEAKERS := $(MODELS)/campplus
 # In these targets a skipped test fails, as each target installs what its tests need.
 PYTEST := FORBID_SKIPS=1 $(BIN)/python -m pytest
+# One more than two cores, as many tests wait for a process or a timer.
+WORKERS ?= 3
 ARGS ?=
 .DEFAULT_GOAL := help
 .PHONY: help demo serve test test-system test-deploy fuzz lint format bench lock audit sbom docs clean
@@ -25,7 +27,7 @@ serve: $(VENV)/.runtime  ## start the HTTP API and its worker; ARGS="--port 0" t
 # --- checking it ------------------------------------------------------------------------
 
 test: $(VENV)/.test $(MODELS)/tiny.en $(SPEAKERS)  ## tests that need nothing beyond pip
-	$(PYTEST) -n 2 --dist loadgroup $(ARGS)
+	$(PYTEST) -n $(WORKERS) --dist loadgroup $(ARGS)
 
 # The parts of a target all run, also when one of them fails.
 test-system: programs $(VENV)/.system $(VENV)/.audit $(MODELS)/tiny.en $(MODELS)/base $(SPEAKERS)  ## tests that need programs of the system
@@ -36,10 +38,10 @@ test-system: programs $(VENV)/.system $(VENV)/.audit $(MODELS)/tiny.en $(MODELS)
 ALONE := tests/system/test_soak.py
 .PHONY: test-browser test-services test-alone
 test-browser:
-	$(PYTEST) -n 2 tests/system/browser $(ARGS)
+	$(PYTEST) -n $(WORKERS) tests/system/browser $(ARGS)
 
 test-services:
-	$(PYTEST) -n 2 --dist loadfile tests/system $(patsubst %,--ignore %,tests/system/browser $(ALONE)) $(ARGS)
+	$(PYTEST) -n $(WORKERS) --dist loadfile tests/system $(patsubst %,--ignore %,tests/system/browser $(ALONE)) $(ARGS)
 
 test-alone:
 	$(PYTEST) $(ALONE) $(ARGS)
@@ -70,10 +72,10 @@ test-images:
 	$(PYTEST) $(DOCKERED) $(ARGS)
 
 test-artifacts:
-	$(PYTEST) -n 2 --dist loadfile tests/deploy $(patsubst %,--ignore %,tests/deploy/pyannote $(DOCKERED)) $(ARGS)
+	$(PYTEST) -n $(WORKERS) --dist loadfile tests/deploy $(patsubst %,--ignore %,tests/deploy/pyannote $(DOCKERED)) $(ARGS)
 
 fuzz: $(VENV)/.test  ## two thousand mutated recordings as whole jobs; `make test-system` takes 500
-	FUZZ_MUTATIONS=$(or $(MUTATIONS),2000) $(PYTEST) -n 2 tests/system/test_media_fuzz.py $(ARGS)
+	FUZZ_MUTATIONS=$(or $(MUTATIONS),2000) $(PYTEST) -n $(WORKERS) tests/system/test_media_fuzz.py $(ARGS)
 
 lint: $(VENV)/.lint  ## style, types and layers
 	$(BIN)/ruff check
