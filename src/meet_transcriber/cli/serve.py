@@ -20,6 +20,13 @@ if TYPE_CHECKING:
     import uvicorn
 
 _GRACE_SECONDS = 10
+_KEEP_ALIVE_SECONDS = 75
+"""
+How long an idle connection stays open: longer than proxies (60 s) and clients keep theirs.
+
+Whoever closes it first must be the other side, or a request is sent on a connection that was closed
+in this moment, and fails.
+"""
 _BACKLOG = 2048  # uvicorn's default, for sockets that it opens itself
 
 
@@ -78,6 +85,7 @@ def server_of(app: Callable[..., Any], settings: Settings) -> "uvicorn.Server":
         server_header=False,
         log_config=None,  # ours is in place
         access_log=False,
+        timeout_keep_alive=_KEEP_ALIVE_SECONDS,
         timeout_graceful_shutdown=_GRACE_SECONDS,
     )
     return uvicorn.Server(config)

@@ -59,11 +59,11 @@ class Logger:
     def error(self, event: str, exc_info: Trace = False, **pairs: object) -> None:
         self._log(logging.ERROR, event, exc_info=exc_info, extra=pairs)
 
-    def exception(self, event: str, **pairs: object) -> None:
-        self._log(logging.ERROR, event, exc_info=True, extra=pairs)
+    def critical(self, event: str, exc_info: Trace = False, **pairs: object) -> None:
+        self._log(logging.CRITICAL, event, exc_info=exc_info, extra=pairs)
 
-    def critical(self, event: str, **pairs: object) -> None:
-        self._log(logging.CRITICAL, event, extra=pairs)
+    def exception(self, event: str, **pairs: object) -> None:
+        self.error(event, exc_info=True, **pairs)
 
 
 def get_logger(name: str) -> Logger:

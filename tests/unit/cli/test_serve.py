@@ -1,11 +1,11 @@
-"""Where `serve` needs no key."""
+"""Where `serve` needs no key, and how long it keeps connections."""
 
 import socket
 from typing import cast
 
 import pytest
 
-from meet_transcriber.cli.serve import for_loopback
+from meet_transcriber.cli.serve import for_loopback, server_of
 from meet_transcriber.settings import Settings
 
 
@@ -43,3 +43,9 @@ def test_a_configured_mode_stays() -> None:
     settings = Settings(_env_file=None, auth_mode="required")
     listener = cast(socket.socket, Listener("127.0.0.1"))
     assert for_loopback(settings, listener).auth_mode == "required"
+
+
+def test_proxies_and_clients_close_idle_connections_first() -> None:
+    nginx, httpx = 60, 5  # seconds: `keepalive_timeout` of an upstream, `keepalive_expiry`
+    kept = server_of(lambda: None, Settings(_env_file=None)).config.timeout_keep_alive
+    assert kept > max(nginx, httpx)

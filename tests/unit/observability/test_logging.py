@@ -66,6 +66,14 @@ def test_a_line_is_an_event_with_its_pairs(lines: Lines) -> None:
     assert line["timestamp"].endswith("Z")
 
 
+@pytest.mark.parametrize("level", ["warning", "error", "critical"])
+def test_a_failure_is_logged_with_its_exception(lines: Lines, level: str) -> None:
+    getattr(log, level)("task_failed", exc_info=ValueError("odd"), code=3)
+    line = lines.one("task_failed")
+    assert (line["level"], line["code"]) == (level, 3)
+    assert line["exception"].endswith("ValueError: odd")
+
+
 def test_on_a_terminal_the_same_is_text() -> None:
     stream = io.StringIO()
     logs.configure("INFO", stream=stream)
