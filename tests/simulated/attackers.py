@@ -305,18 +305,23 @@ def _submissions(
 
 
 def _volleys(
-    url: str, key: str, send: Callable[[httpx.Client], object], begun: Callable[[], None]
+    url: str,
+    key: str,
+    send: Callable[[httpx.Client], object],
+    begun: Callable[[], None],
+    at_once: int = _VOLLEY,
+    pause: float = 1.0,
 ) -> None:
-    """Do this in many threads for ever."""
+    """Do this in so many threads for ever."""
 
     def repeat() -> None:
         with _client(url, key) as client:
             while True:
                 with suppress(httpx.TransportError):
                     send(client)
-                time.sleep(1)
+                time.sleep(pause)
 
-    for _ in range(_VOLLEY):
+    for _ in range(at_once):
         threading.Thread(target=repeat, daemon=True).start()
     time.sleep(1)
     begun()
@@ -357,18 +362,7 @@ def many_samples(url: str, key: str, begun: Callable[[], None]) -> None:
 
 
 def _uploads(url: str, key: str, data: bytes, at_once: int, begun: Callable[[], None]) -> None:
-    def repeat() -> None:
-        with _client(url, key) as client:
-            while True:
-                with suppress(httpx.TransportError):
-                    _submitted(client, data)
-                time.sleep(0.5)
-
-    for _ in range(at_once):
-        threading.Thread(target=repeat, daemon=True).start()
-    time.sleep(1)
-    begun()
-    threading.Event().wait()
+    _volleys(url, key, lambda client: _submitted(client, data), begun, at_once, pause=0.5)
 
 
 # -- what the service calls ----------------------------------------------------------------
